@@ -1,0 +1,1 @@
+"""Suture: the face that `import suture` and the `suture` command give a user."""

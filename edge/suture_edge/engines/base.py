@@ -1,0 +1,51 @@
+"""The engine interface: load a head, run it, close it. Adding an engine is one file and one row in `registry`."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from suture_models.bundle import Bundle
+from suture_models.manifest import Cut, Variant
+
+
+class Head(Protocol):
+    """The first part of a network, compiled for this machine. Not thread-safe."""
+
+    def run(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Runs the head on one input of the bundle's input shape and dtype.
+
+        Returns:
+            One array per tensor of the cut's boundary, in its order and shape: uint8 codes where the variant has
+            a quantiser for the tensor, else the tensor's own dtype. For the last cut: the network's outputs, float32.
+            The arrays belong to the caller.
+        """
+        ...
+
+    def layer_times_s(self) -> dict[str, float]:
+        """Time of each layer of the last `run` in seconds, by the engine's own counters and names; may be empty."""
+        ...
+
+    def close(self) -> None:
+        """Frees the head's memory; it cannot be run again."""
+        ...
+
+
+class Engine(Protocol):
+    """One inference library."""
+
+    name: str
+
+    def version(self) -> str:
+        """Version of the library, for fingerprints."""
+        ...
+
+    def load(self, bundle: Bundle, variant: Variant, cut: Cut, *, threads: int = 1) -> Head:
+        """Compiles the head of `cut` from the bundle's artefact for `variant`.
+
+        Raises:
+            BundleError: the variant has no head for that cut.
+            CapabilityMissing: the library is not installed; the message says how to install it.
+        """
+        ...

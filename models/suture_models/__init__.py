@@ -1,0 +1,1 @@
+"""Networks, bundles and what both sides do with an image before it meets a network."""

@@ -1,0 +1,1 @@
+"""Emulated links and emulated slow devices, for experiments and the demo."""
