@@ -107,8 +107,9 @@ class Variant:
     """One engine's artefact of one precision for one processor class, e.g. `openvino-int8-vnni`.
 
     `files` maps a role to a file: `model` (whole graph, cut on the edge), `weights`, or `cut:<id>` where the engine
-    needs one file per cut. `tensors` maps a graph tensor's name to the engine's own name where the two differ.
-    `quant` holds the quantiser of every boundary tensor of an INT8 variant; a tensor without one crosses as it is.
+    needs one file per cut. `quant` holds the quantiser of every boundary tensor of an INT8 variant, under the tensor's name or, where each
+    cut has its own artefact and so its own quantisers, under `<cut id>:<tensor name>`. A tensor without one crosses
+    as it is.
     """
 
     id: str
@@ -116,16 +117,21 @@ class Variant:
     precision: Precision
     processor: ProcessorClass = "any"
     files: Mapping[str, ArtefactFile] = field(default_factory=dict)
-    tensors: Mapping[str, str] = field(default_factory=dict)
     quant: Mapping[str, QuantParams] = field(default_factory=dict)
 
     def has_cut(self, cut: Cut) -> bool:
         """Whether this variant can run the head of `cut`."""
         return cut.id == INPUT_CUT or "model" in self.files or f"cut:{cut.id}" in self.files
 
-    def wire_dtype(self, tensor: TensorSpec) -> str:
-        """The dtype in which `tensor` leaves the head."""
-        return "uint8" if tensor.name in self.quant else tensor.dtype
+    def quantiser(self, cut: Cut, tensor: TensorSpec) -> QuantParams | None:
+        """How `tensor` is coded at `cut`; None where it crosses as it is."""
+        if cut.id in (INPUT_CUT, LAST_CUT):
+            return None
+        return self.quant.get(f"{cut.id}:{tensor.name}") or self.quant.get(tensor.name)
+
+    def wire_dtype(self, cut: Cut, tensor: TensorSpec) -> str:
+        """The dtype in which `tensor` leaves the head of `cut`."""
+        return tensor.dtype if self.quantiser(cut, tensor) is None else "uint8"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,9 +229,7 @@ def manifest_from_json(text: str) -> Manifest:
 def _manifest(raw: dict[str, Any]) -> Manifest:
     return Manifest(
         network=_network(raw["network"]),
-        graph=tuple(
-            GraphNode(**{**n, "inputs": tuple(n["inputs"]), "shape": tuple(n["shape"])}) for n in raw["graph"]
-        ),
+        graph=tuple(GraphNode(**{**n, "inputs": tuple(n["inputs"]), "shape": tuple(n["shape"])}) for n in raw["graph"]),
         outputs=tuple(_tensor(t) for t in raw["outputs"]),
         cuts=tuple(Cut(**{**c, "boundary": tuple(_tensor(t) for t in c["boundary"])}) for c in raw["cuts"]),
         variants=tuple(_variant(v) for v in raw["variants"]),

@@ -56,16 +56,28 @@ class Hello(_message.Message):
     def __init__(self, version_min: _Optional[int] = ..., version_max: _Optional[int] = ..., software: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("version", "software", "bundles", "device")
+    __slots__ = ("version", "software", "bundles", "device", "limits")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     BUNDLES_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     version: int
     software: str
     bundles: _containers.RepeatedCompositeFieldContainer[BundleInfo]
     device: str
-    def __init__(self, version: _Optional[int] = ..., software: _Optional[str] = ..., bundles: _Optional[_Iterable[_Union[BundleInfo, _Mapping]]] = ..., device: _Optional[str] = ...) -> None: ...
+    limits: Limits
+    def __init__(self, version: _Optional[int] = ..., software: _Optional[str] = ..., bundles: _Optional[_Iterable[_Union[BundleInfo, _Mapping]]] = ..., device: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+
+class Limits(_message.Message):
+    __slots__ = ("max_requests", "max_payload_bytes", "max_buffered_bytes")
+    MAX_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_BUFFERED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    max_requests: int
+    max_payload_bytes: int
+    max_buffered_bytes: int
+    def __init__(self, max_requests: _Optional[int] = ..., max_payload_bytes: _Optional[int] = ..., max_buffered_bytes: _Optional[int] = ...) -> None: ...
 
 class BundleInfo(_message.Message):
     __slots__ = ("digest", "network")

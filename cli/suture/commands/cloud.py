@@ -1,0 +1,67 @@
+"""`suture cloud`: serve the tails of one or more bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from suture.console import examples, stderr_console
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `cloud` to the command."""
+    app.command(
+        "cloud",
+        epilog=examples(
+            "suture cloud --bundle bundles/pneumonia_mobilenet_v2 --listen 127.0.0.1:7000 --insecure",
+            "suture cloud --bundle bundles/resnet50 --bundle bundles/unet --listen 127.0.0.1:7000 --insecure",
+        ),
+    )(cloud)
+
+
+def cloud(
+    bundle: Annotated[list[Path], typer.Option(help="A bundle to serve; repeat for several.")],
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")],
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="torch's threads on the CPU.")] = 1,
+    insecure: Annotated[bool, typer.Option("--insecure", help="No TLS; loopback and 198.18.0.0/15 only.")] = False,
+    allow_files: Annotated[
+        bool, typer.Option("--allow-files", help="Accept whole files, identifiers and all; for experiments.")
+    ] = False,
+    port_file: Annotated[Path | None, typer.Option(help="Write the address in use here once ready.")] = None,
+) -> None:
+    """Serve the tails of one or more bundles until Ctrl-C or SIGTERM."""
+    import asyncio
+
+    from suture_cloud.profiling import TailProfiles
+    from suture_cloud.server import serve
+    from suture_cloud.tail import LocalExecutor, choose_device
+    from suture_models.bundle import open_bundle
+
+    opened = [open_bundle(path) for path in bundle]
+    chosen = choose_device(device)
+    executor = LocalExecutor(opened, chosen, threads=threads)
+    profiles = TailProfiles(executor.tails.values())
+    console = stderr_console()
+
+    def ready(address: object) -> None:
+        profiles.start()
+        names = ", ".join(f"{b.name} {b.digest[:12]}" for b in opened)
+        console.print(f"serving {names} on {address}, tails on {chosen.type}; Ctrl-C stops", markup=False)
+        if port_file is not None:
+            port_file.write_text(f"{address}\n", encoding="utf-8")
+
+    asyncio.run(
+        serve(
+            opened,
+            listen,
+            chosen.type,
+            insecure,
+            executor,
+            allow_files=allow_files,
+            profiles=profiles,
+            on_ready=ready,
+        )
+    )

@@ -1,0 +1,132 @@
+"""`suture infer`: read files or directories, infer on each, split across the link as planned or as told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from suture.console import examples, stderr_console, stdout_console, write_json
+from suture.units import ENGINE_HELP, FACTOR_HELP, PRECISION_HELP, open_heads, profiling_bar, slowdown
+
+if TYPE_CHECKING:
+    from suture_edge.client import CloudClient
+    from suture_edge.record import Inference
+    from suture_edge.unit import Unit
+    from suture_models.picture import Picture
+
+SOME_REFUSED = 1
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `infer` to the command."""
+    app.command(
+        "infer",
+        epilog=examples(
+            "suture infer study/ --bundle bundles/pneumonia_mobilenet_v2 --cloud 127.0.0.1:7000 --insecure",
+            "suture infer chest.dcm --bundle bundles/pneumonia_mobilenet_v2 --cut last",
+            "suture infer *.dcm --bundle bundles/unet --cloud 127.0.0.1:7000 --insecure --out masks/ --json",
+        ),
+    )(infer)
+
+
+def infer(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or directories.")],
+    bundle: Annotated[Path, typer.Option(help="The bundle; the cloud must hold the same.")],
+    cloud: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="The cloud. Without: all on the edge.")] = None,
+    engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "openvino",
+    precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "int8",
+    cut: Annotated[str, typer.Option(metavar="auto|0|last|ID", help="Where to cut.")] = "auto",
+    codec: Annotated[str | None, typer.Option(help="Force a codec: raw, zstd, jpegls.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
+    device_factor: Annotated[float, typer.Option(help=FACTOR_HELP)] = 1.0,
+    privacy_floor: Annotated[str | None, typer.Option(metavar="CUT", help="No shallower cut than this.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory for masks.")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="No TLS; loopback and 198.18.0.0/15 only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per instance, on stdout.")] = False,
+) -> None:
+    """Infer on files or directories; the cut is planned from measured figures unless it is forced."""
+    from suture_edge.unit import Unit, UnitSettings
+    from suture_partitioner.types import Constraints
+
+    slow = slowdown(device_factor)
+    heads = open_heads(bundle, engine, precision, threads, slow)
+    if cut != "auto":
+        heads.bundle.cut(cut)
+    settings = UnitSettings(
+        codec=codec, constraints=Constraints(privacy_floor=privacy_floor), device_factor=device_factor, out=out
+    )
+    client = _client(cloud, insecure)
+    refused = 0
+    try:
+        with profiling_bar() as progress:
+            unit = Unit(heads, client, settings, slow=slow, progress=progress)
+            for found in _each(unit, paths, cut):
+                refused += bool(found.error)
+                write_json(found.to_json()) if as_json else show(found)
+    finally:
+        if client is not None:
+            client.close()
+    if refused:
+        raise typer.Exit(SOME_REFUSED)
+
+
+def show(found: Inference) -> None:
+    """One instance for a person: a line on stdout, or its refusal on stderr."""
+    if found.error:
+        stderr_console().print(f"suture: {found.path}: {found.error}", markup=False, soft_wrap=True)
+        return
+    line = (
+        f"{found.path}  {summary(found.outputs)}  cut {found.cut}  {found.payload_bytes} B  "
+        f"{found.total_s * 1000:.1f} ms  finished on the {found.where}"
+    )
+    if found.weights == "random":
+        line += "  [random weights: no finding]"
+    stdout_console().print(line, markup=False, soft_wrap=True)
+    if found.note:
+        stderr_console().print(
+            f"suture: {found.path}: finished on the edge: {found.note}", markup=False, soft_wrap=True
+        )
+
+
+def summary(outputs: dict[str, Any]) -> str:
+    """The likeliest label with its probability, or what else there is."""
+    numbers = {name: value for name, value in outputs.items() if isinstance(value, float)}
+    if "area_fraction" in outputs:
+        return f"mask covers {outputs['area_fraction']:.1%}"
+    if not numbers:
+        return ", ".join(outputs)
+    best = max(numbers, key=numbers.__getitem__)
+    return f"{best} {numbers[best]:.3f}"
+
+
+def _client(cloud: str | None, insecure: bool) -> CloudClient | None:
+    if cloud is None:
+        return None
+    from suture_edge.channels import PlainChannels
+    from suture_edge.client import CloudClient
+
+    return CloudClient(cloud, PlainChannels(insecure=insecure))
+
+
+def _each(unit: Unit, paths: list[Path], cut: str) -> Iterator[Inference]:
+    from suture_edge.record import Inference
+    from suture_models.walk import find_inputs, group_series, read_file, read_series
+    from suture_protocol.errors import InputRefused
+
+    files = find_inputs(paths)
+    if unit.bundle.manifest.network.kind != "volume":
+        for path in files:
+            yield unit.infer(str(path), lambda path=path: read_file(path), cut)  # type: ignore[misc]
+        return
+    for series in group_series(files):
+        if isinstance(series, InputRefused):
+            yield Inference(path=series.name, error=series.reason)
+            continue
+
+        def read(series: Any = series) -> Picture:
+            return read_series(series)
+
+        yield unit.infer(series.name, read, cut)

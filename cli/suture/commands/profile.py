@@ -1,0 +1,132 @@
+"""`suture profile`: measured time of each layer and cut of a bundle on this device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from suture.console import examples, stdout_console
+from suture.units import FACTOR_HELP, PRECISION_HELP, open_heads, profiling_bar, slowdown
+
+if TYPE_CHECKING:
+    from suture_models.bundle import Bundle
+    from suture_partitioner.types import Profile
+
+_TOP_LAYERS = 5
+_IMAGES = 6
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `profile` to the command."""
+    app.command(
+        "profile",
+        epilog=examples(
+            "suture profile bundles/mobilenet_v2 --engine openvino --out edge.json",
+            "suture profile bundles/mobilenet_v2 --engine torch --out cloud.json",
+            "suture profile bundles/unet --images radiographs/ --device-factor 8 --out slow.json",
+        ),
+    )(profile)
+
+
+def profile(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The directory that `suture build` wrote.")],
+    out: Annotated[Path, typer.Option(help="File to write, JSON.")],
+    engine: Annotated[
+        str, typer.Option(help="openvino, onnxruntime or litert (heads), or torch (tails).")
+    ] = "openvino",
+    precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "int8",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
+    device: Annotated[str, typer.Option(help="For torch: auto, cpu or cuda.")] = "auto",
+    device_factor: Annotated[float, typer.Option(help=FACTOR_HELP)] = 1.0,
+    images: Annotated[Path | None, typer.Option(help="Inputs to measure with. Default: the package's own.")] = None,
+    budget: Annotated[float, typer.Option(min=1, help="Seconds to spend.")] = 45.0,
+) -> None:
+    """Measure each layer and cut of a bundle on this device; `--engine torch` measures the tails."""
+    from suture_partitioner.profile_file import save_profile
+
+    if engine == "torch":
+        measured = _tails(bundle, device, threads, budget)
+    else:
+        measured = _heads(bundle, engine, precision, threads, device_factor, images, budget)
+    save_profile(measured, out)
+    _show(measured)
+
+
+def _tails(bundle: Path, device: str, threads: int, budget_s: float) -> Profile:
+    import torch
+
+    from suture_cloud.profiling import measure_tails
+    from suture_cloud.tail import Tails, choose_device
+    from suture_models.bundle import open_bundle
+
+    torch.set_num_threads(threads)
+    with profiling_bar() as progress:
+        tails = Tails(open_bundle(bundle), choose_device(device))
+        return measure_tails(tails, budget_s=budget_s, progress=progress)
+
+
+def _heads(
+    bundle: Path, engine: str, precision: str, threads: int, factor: float, images: Path | None, budget_s: float
+) -> Profile:
+    from suture_edge.profiling import measure_edge, time_of
+    from suture_models.calibration import calibration_inputs
+
+    slow = slowdown(factor)
+    heads = open_heads(bundle, engine, precision, threads, slow)
+    found = calibration_inputs(heads.bundle.manifest.network, images).inputs
+    samples = found[:: max(len(found) // _IMAGES, 1)][:_IMAGES]
+    preprocess_s = time_of(slow(lambda: _read_one(heads.bundle, images)))
+    with profiling_bar() as progress:
+        return measure_edge(
+            heads,
+            samples,
+            budget_s=budget_s,
+            device_factor=factor,
+            slow=slow,
+            preprocess_s=preprocess_s,
+            progress=progress,
+        )
+
+
+def _read_one(bundle: Bundle, images: Path | None) -> None:
+    """Reads and preprocesses one input, for its time."""
+    from suture_models import calibration
+    from suture_models.preprocess import preprocess
+    from suture_models.walk import find_inputs, read_file
+    from suture_protocol.errors import InputRefused
+
+    spec = bundle.manifest.network
+    if spec.kind != "image":
+        return
+    folder = images or Path(calibration.__file__).parent
+    for path in find_inputs([folder]):
+        try:
+            preprocess(read_file(path), spec)
+        except InputRefused:
+            continue
+        return
+
+
+def _show(profile: Profile) -> None:
+    from rich.table import Table
+
+    from suture_protocol.units import format_time
+
+    emulated = f", emulated {profile.device_factor:g} times slower" if profile.device_factor != 1 else ""
+    title = f"{profile.network}, {profile.variant_id or profile.engine} on {profile.device.get('cpu', '?')}{emulated}"
+    table = Table(title=title, title_justify="left")
+    for name in ("cut", "head" if profile.side == "edge" else "tail", "least", "codec", "payload", "samples"):
+        table.add_column(name, justify="left" if name in ("cut", "codec") else "right")
+    for cut_id, timing in profile.cuts.items():
+        codec = ", ".join(f"{name} {format_time(seconds)}" for name, seconds in timing.codec_s.items())
+        sizes = ", ".join(f"{size:,}" for size in timing.payload_bytes.values())
+        samples = str(timing.samples) if timing.samples else "interpolated"
+        times = (format_time(timing.compute_s), format_time(timing.compute_min_s))
+        table.add_row(cut_id, *times, codec, sizes, samples)
+    stdout_console().print(table)
+    top = sorted(profile.layers_s.items(), key=lambda row: -row[1])[:_TOP_LAYERS]
+    if top:
+        text = ", ".join(f"{name} {format_time(seconds)}" for name, seconds in top)
+        stdout_console().print(f"slowest of {len(profile.layers_s)} layers: {text}", markup=False, soft_wrap=True)

@@ -1,0 +1,75 @@
+"""What the commands that run heads share: opening the bundle, choosing engine and artefact, emulating a slow device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from suture_edge.heads import Heads
+    from suture_edge.slowdown import Slowdown
+    from suture_partitioner.profile import Progress
+
+ENGINE_HELP = "openvino, onnxruntime or litert."
+PRECISION_HELP = "int8 or f32."
+FACTOR_HELP = "Emulate a device this many times slower; every figure then says so."
+
+
+def slowdown(factor: float) -> Slowdown:
+    """The emulation of a device `factor` times slower; none for 1.
+
+    Raises:
+        UsageError: a factor below 1.
+    """
+    from suture_edge.slowdown import full_speed
+    from suture_protocol.errors import UsageError
+
+    if factor < 1:
+        raise UsageError(f"--device-factor {factor:g}: a device can only be emulated as slower, so 1 or more")
+    if factor == 1:
+        return full_speed
+    from suture_simulators.device import dilate
+
+    return dilate(factor)
+
+
+def open_heads(bundle: Path, engine: str, precision: str, threads: int, slow: Slowdown) -> Heads:
+    """The bundle's heads on this processor.
+
+    Raises:
+        BundleError: no such bundle, or no artefact of it for this engine and processor.
+        UsageError: no such engine or precision.
+    """
+    from suture_edge.engines.registry import choose_variant, get_engine
+    from suture_edge.heads import Heads
+    from suture_models.bundle import open_bundle
+    from suture_partitioner.device import processor_class
+    from suture_protocol.errors import UsageError
+
+    if precision not in ("int8", "f32"):
+        raise UsageError(f"--precision {precision}: choose int8 or f32")
+    opened = open_bundle(bundle)
+    made = get_engine(engine)
+    variant = choose_variant(opened, engine, processor_class(), "int8" if precision == "int8" else "f32")
+    return Heads(opened, made, variant, threads=threads, slow=slow)
+
+
+@contextmanager
+def profiling_bar() -> Iterator[Progress]:
+    """A progress bar on stderr that appears with the first report and vanishes at the end."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from suture.console import stderr_console
+
+    columns: tuple[Any, ...] = (TextColumn("{task.description:<48}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=stderr_console(), transient=True) as bar:
+        tasks: list[Any] = []
+
+        def report(done: int, total: int, text: str) -> None:
+            if not tasks:
+                tasks.append(bar.add_task(text, total=total))
+            bar.update(tasks[0], completed=done, total=total, description=text[:48])
+
+        yield report

@@ -1,0 +1,195 @@
+"""From the last byte of a payload to the outputs: decode and tail, each with its own line, the most urgent first."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
+
+from suture_cloud.admission import Admitted
+from suture_cloud.decoding import decode
+from suture_cloud.executor import Executor, TailRequest, TailResult
+from suture_cloud.queue import WaitingLine
+from suture_protocol import codes
+from suture_protocol.errors import Refused
+
+_log = logging.getLogger(__name__)
+
+#: Requests waiting in one line. Beyond this the wait is longer than any deadline, and refusing is kinder.
+MAX_WAITING: Final = 256
+#: Decoding threads. Codecs let go of the interpreter's lock while they work, and none needs more than a few ms.
+DECODERS: Final = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timings:
+    """Where a request's time in this process went; `queue_s` is the time in both lines."""
+
+    queue_s: float
+    decode_s: float
+    tail_s: float
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class _Job:
+    """A request on its way. `since` is when it entered its present line."""
+
+    admitted: Admitted
+    payload: memoryview | None
+    deadline: float | None
+    since: float
+    done: asyncio.Future[tuple[TailResult, Timings]]
+    request: TailRequest | None = None
+    queue_s: float = 0.0
+    decode_s: float = field(default=0.0)
+
+    @property
+    def priority(self) -> int:
+        return int(self.admitted.start.priority)
+
+    @property
+    def group(self) -> Hashable:
+        start = self.admitted.start
+        return (start.bundle_digest, start.cut_id, start.variant_id)
+
+    def refuse(self, code: str, message: str) -> None:
+        if not self.done.done():
+            self.done.set_exception(Refused(code, message, request_id=self.admitted.start.request_id))
+
+
+class Dispatcher:
+    """Runs admitted requests through decoding and the executor.
+
+    Args:
+        executor: Runs the tails.
+        max_batch: How many requests of one cut may go to the executor together.
+        parallel: How many batches may be with the executor at a time.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        *,
+        max_batch: int = 1,
+        parallel: int = 1,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._executor = executor
+        self._max_batch = max_batch
+        self._parallel = parallel
+        self._clock = clock
+        self._to_decode: WaitingLine[_Job] = WaitingLine(MAX_WAITING)
+        self._to_run: WaitingLine[_Job] = WaitingLine(MAX_WAITING)
+        self._threads = ThreadPoolExecutor(DECODERS, thread_name_prefix="suture-decode")
+        self._workers: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Starts the workers on the running event loop."""
+        decoders = [self._decode_for_ever() for _ in range(DECODERS)]
+        runners = [self._run_for_ever() for _ in range(self._parallel)]
+        self._workers = [asyncio.create_task(worker) for worker in (*decoders, *runners)]
+
+    async def stop(self) -> None:
+        """Stops the workers; what waits is refused by whoever waits for it."""
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def run(
+        self, admitted: Admitted, payload: memoryview, *, deadline: float | None
+    ) -> tuple[TailResult, Timings]:
+        """Decodes and finishes one request; cancelling this takes it out of the line.
+
+        Args:
+            admitted: The request.
+            payload: All its bytes.
+            deadline: On this dispatcher's clock; a request still waiting then is refused.
+
+        Raises:
+            Refused: damaged payload, deadline passed, too many waiting, or the tail failed (code `internal`).
+        """
+        job = _Job(
+            admitted=admitted,
+            payload=payload,
+            deadline=deadline,
+            since=self._clock(),
+            done=asyncio.get_running_loop().create_future(),
+        )
+        self._enter(self._to_decode, job)
+        try:
+            return await job.done
+        finally:
+            self._to_decode.discard(job)
+            self._to_run.discard(job)
+
+    def _enter(self, line: WaitingLine[_Job], job: _Job) -> None:
+        job.since = self._clock()
+        if not line.put(job):
+            job.refuse(codes.BUSY, f"{len(line)} requests are waiting in this cloud; finish on the unit or try later")
+
+    def _leave(self, job: _Job) -> bool:
+        """Notes the wait; False where the job is no longer wanted."""
+        now = self._clock()
+        job.queue_s += now - job.since
+        if job.deadline is not None and now > job.deadline:
+            job.refuse(codes.DEADLINE, f"the deadline passed after {job.queue_s:.3f} s in the cloud's queue")
+        return not job.done.done()
+
+    async def _decode_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            (job,) = await self._to_decode.take()
+            if not self._leave(job):
+                continue
+            try:
+                await loop.run_in_executor(self._threads, self._decode, job)
+            except Refused as refused:
+                job.refuse(refused.code, str(refused))
+            except Exception:  # noqa: BLE001 a parser's surprise must not end the worker that all requests share
+                _log.exception("decoding a request at cut %r failed", job.admitted.start.cut_id)
+                job.refuse(codes.INTERNAL, "the cloud failed to decode the payload; its log says why")
+            if not job.done.done():
+                self._enter(self._to_run, job)
+
+    def _decode(self, job: _Job) -> None:
+        if job.payload is None:
+            return
+        begin = self._clock()
+        job.request = decode(job.admitted, job.payload)
+        job.payload = None
+        job.decode_s = self._clock() - begin
+
+    async def _run_for_ever(self) -> None:
+        while True:
+            jobs = [job for job in await self._to_run.take(self._max_batch) if self._leave(job)]
+            requests = [job.request for job in jobs if job.request is not None]
+            if not requests:
+                continue
+            for job, result in zip(jobs, await self._execute(requests), strict=True):
+                self._finish(job, result)
+
+    async def _execute(self, requests: list[TailRequest]) -> list[TailResult]:
+        try:
+            results = await self._executor.run(requests)
+        except Exception:  # noqa: BLE001 the boundary to whatever runs tails: one bad batch must not end the server
+            _log.exception("the executor failed on %d requests at cut %r", len(requests), requests[0].cut_id)
+            return [TailResult(outputs={}, tail_s=0.0, error="the executor raised")] * len(requests)
+        if len(results) != len(requests):
+            _log.error("the executor answered %d of %d requests", len(results), len(requests))
+            return [TailResult(outputs={}, tail_s=0.0, error="the executor lost an answer")] * len(requests)
+        return results
+
+    def _finish(self, job: _Job, result: TailResult) -> None:
+        if result.error:
+            start = job.admitted.start
+            _log.error("the tail of %s at cut %r failed: %s", job.admitted.bundle.name, start.cut_id, result.error)
+            job.refuse(codes.INTERNAL, "the cloud failed to compute the tail; its log says why")
+        elif not job.done.done():
+            timings = Timings(queue_s=job.queue_s, decode_s=job.decode_s, tail_s=result.tail_s)
+            job.done.set_result((result, timings))

@@ -1,0 +1,282 @@
+"""One edge's session on the server: reads frames, admits requests, answers them; everything it holds is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from suture_cloud.admission import Admitted, admit
+from suture_cloud.budget import Budget
+from suture_cloud.dispatch import Dispatcher
+from suture_cloud.holdings import Holdings
+from suture_protocol import codes
+from suture_protocol.errors import LinkError, ProtocolError, Refused
+from suture_protocol.events import (
+    Arrival,
+    Cancel,
+    Chunk,
+    Event,
+    Hello,
+    OverLimit,
+    Ping,
+    Pong,
+    Received,
+    Refusal,
+    Result,
+    SessionLimits,
+    Start,
+    Uploaded,
+    Welcome,
+)
+from suture_protocol.limits import MAX_ARRIVALS, MAX_MESSAGE_CHARS
+from suture_protocol.outputs import to_named
+from suture_protocol.session import Session
+from suture_protocol.states import Role
+from suture_protocol.version import VERSION_MAX, VERSION_MIN, agree
+
+_log = logging.getLogger(__name__)
+
+#: How long a new stream may stay silent. A satellite's round trip is below a second.
+HELLO_TIMEOUT_S: Final = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Services:
+    """What all streams of a server share. `versions` is the span of protocol versions it speaks."""
+
+    holdings: Holdings
+    dispatcher: Dispatcher
+    budget: Budget
+    software: str
+    device: str
+    allow_files: bool
+    limits: SessionLimits = field(default_factory=SessionLimits)
+    versions: tuple[int, int] = (VERSION_MIN, VERSION_MAX)
+    clock: Callable[[], float] = time.perf_counter
+
+
+@dataclass(kw_only=True, slots=True)
+class _Open:
+    """A request admitted and not yet answered; times on the server's clock."""
+
+    admitted: Admitted
+    began: float
+    received: float = 0.0
+    arrivals: list[Arrival] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+
+
+class Stream:
+    """Serves one session.
+
+    Args:
+        services: What it shares with the other streams.
+        peer: Who is at the other end, for the log.
+        read: Waits for the next frame; None at the end of the stream.
+        write: Sends a frame, waiting while the peer does not read; raises LinkError where the peer is gone.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        peer: str,
+        read: Callable[[], Awaitable[bytes | None]],
+        write: Callable[[bytes], Awaitable[None]],
+    ) -> None:
+        self._services = services
+        self._peer = peer
+        self._read = read
+        self._write = write
+        self._session = Session(Role.CLOUD)
+        self._open: dict[int, _Open] = {}
+        self._answers: set[asyncio.Task[None]] = set()
+        self._writing = asyncio.Lock()
+        self._stopping = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def run(self) -> None:
+        """Serves until the edge ends the stream, breaks the protocol, or `stop` was called and all is answered."""
+        reader = asyncio.create_task(self._read_all())
+        stopper = asyncio.create_task(self._stopped())
+        try:
+            await asyncio.wait({reader, stopper}, return_when=asyncio.FIRST_COMPLETED)
+            if reader.done():
+                reader.result()
+            else:
+                await self._refuse(0, codes.STOPPING, "this cloud is being stopped; connect again later")
+        finally:
+            tasks = [reader, stopper, *self._answers]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for request_id in list(self._open):
+                self._close(request_id)
+
+    def stop(self) -> None:
+        """Takes no new requests, and ends the stream when those at work are answered."""
+        self._stopping.set()
+
+    async def _stopped(self) -> None:
+        await self._stopping.wait()
+        await self._idle.wait()
+
+    async def _read_all(self) -> None:
+        try:
+            frame = await asyncio.wait_for(self._read(), HELLO_TIMEOUT_S)
+        except TimeoutError:
+            await self._refuse(0, codes.PROTOCOL, f"no Hello within {HELLO_TIMEOUT_S:.0f} s")
+            return
+        while frame is not None:
+            arrived = self._services.clock()
+            try:
+                for told in self._session.receive(frame):
+                    await self._handle(told, arrived)
+            except Refused as refused:
+                await self._refuse(0, refused.code, str(refused))
+                return
+            except ProtocolError as error:
+                _log.warning("%s: %s; the connection is refused", self._peer, error)
+                await self._refuse(0, codes.PROTOCOL, str(error))
+                return
+            frame = await self._read()
+
+    async def _handle(self, told: Received, arrived: float) -> None:
+        match told:
+            case Chunk():
+                self._note_arrival(told, arrived)
+            case Uploaded():
+                self._begin_answer(told, arrived)
+            case Start():
+                await self._begin(told, arrived)
+            case OverLimit():
+                await self._refuse(told.start.request_id, codes.LIMIT, f"the request brings {told.reason} here")
+            case Cancel():
+                await self._cancel(told.request_id)
+            case Ping():
+                await self._send(Pong(nonce=told.nonce))
+            case Hello():
+                await self._welcome(told)
+            case _:
+                raise TypeError(f"a cloud's session told {type(told).__name__}")
+
+    async def _welcome(self, hello: Hello) -> None:
+        shared = self._services
+        low, high = shared.versions
+        version = agree(hello, shared.software, version_min=low, version_max=high)
+        await self._send(
+            Welcome(
+                version=version,
+                software=shared.software,
+                bundles=shared.holdings.infos(),
+                device=shared.device,
+                limits=shared.limits,
+            )
+        )
+
+    async def _begin(self, start: Start, arrived: float) -> None:
+        shared = self._services
+        try:
+            if self._stopping.is_set():
+                raise Refused(codes.STOPPING, "this cloud is being stopped; finish on the unit or try another")
+            admitted = admit(start, shared.holdings, allow_files=shared.allow_files)
+            if not shared.budget.take(admitted.memory_bytes):
+                raise Refused(codes.BUSY, "this cloud's memory for requests is taken; finish on the unit or try later")
+        except Refused as refused:
+            await self._refuse(start.request_id, refused.code, str(refused))
+            return
+        self._open[start.request_id] = _Open(admitted=admitted, began=arrived)
+        self._idle.clear()
+
+    def _note_arrival(self, chunk: Chunk, arrived: float) -> None:
+        request = self._open.get(chunk.request_id)
+        if request is None:
+            return
+        arrival = Arrival(offset_end=chunk.offset + len(chunk.data), at_s=arrived - request.began)
+        if len(request.arrivals) < MAX_ARRIVALS:
+            request.arrivals.append(arrival)
+        else:
+            request.arrivals[-1] = arrival
+
+    def _begin_answer(self, uploaded: Uploaded, arrived: float) -> None:
+        request_id = uploaded.start.request_id
+        request = self._open.get(request_id)
+        if request is not None:
+            request.received = arrived
+            request.task = asyncio.create_task(self._answer(request_id, request, uploaded.payload))
+            self._answers.add(request.task)
+            request.task.add_done_callback(self._answered)
+
+    async def _answer(self, request_id: int, request: _Open, payload: memoryview) -> None:
+        deadline_s = request.admitted.start.deadline_s
+        deadline = request.began + deadline_s if deadline_s else None
+        try:
+            result, timings = await self._services.dispatcher.run(request.admitted, payload, deadline=deadline)
+            event: Event = Result(
+                request_id=request_id,
+                outputs=to_named(result.outputs),
+                receive_s=request.received - request.began,
+                queue_s=timings.queue_s,
+                decode_s=timings.decode_s,
+                tail_s=timings.tail_s,
+                server_s=self._services.clock() - request.received,
+                arrivals=tuple(request.arrivals),
+            )
+        except Refused as refused:
+            event = _refusal(request_id, refused.code, str(refused))
+        except ValueError:
+            _log.exception("the outputs of a request at cut %r cannot be sent", request.admitted.start.cut_id)
+            event = _refusal(request_id, codes.INTERNAL, "the cloud's outputs cannot be sent; its log says why")
+        self._close(request_id)
+        await self._send_answer(event, request_id)
+
+    async def _send_answer(self, event: Event, request_id: int) -> None:
+        try:
+            await self._send(event)
+        except LinkError as error:
+            _log.info("%s: %s; an answer is dropped", self._peer, error)
+        except ProtocolError:
+            _log.exception("an answer cannot be sent")
+            await self._refuse(request_id, codes.INTERNAL, "the cloud's answer cannot be sent; its log says why")
+
+    async def _cancel(self, request_id: int) -> None:
+        request = self._close(request_id)
+        if request is not None and request.task is not None:
+            request.task.cancel()
+        if request_id in self._session.in_flight:
+            await self._refuse(request_id, codes.CANCELLED, "cancelled as asked")
+
+    def _close(self, request_id: int) -> _Open | None:
+        request = self._open.pop(request_id, None)
+        if request is not None:
+            self._services.budget.give_back(request.admitted.memory_bytes)
+        self._note_idle()
+        return request
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._answers.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s: answering a request failed", self._peer, exc_info=error)
+        self._note_idle()
+
+    def _note_idle(self) -> None:
+        # An answer leaves `_open` before it is written, so that a Cancel cannot tear it; idle means written, too.
+        if not self._open and not self._answers:
+            self._idle.set()
+
+    async def _refuse(self, request_id: int, code: str, message: str) -> None:
+        await self._send(_refusal(request_id, code, message))
+
+    async def _send(self, event: Event) -> None:
+        async with self._writing:
+            await self._write(self._session.send(event))
+
+
+def _refusal(request_id: int, code: str, message: str) -> Refusal:
+    """A refusal whose message the wire takes, whatever a library or the peer put into it."""
+    printable = "".join(c if c.isprintable() else " " for c in message[:MAX_MESSAGE_CHARS])
+    return Refusal(request_id=request_id, code=code, message=printable)

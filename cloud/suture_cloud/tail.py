@@ -1,0 +1,133 @@
+"""Tails: the part of a network behind a cut, in torch, from the bundle's float program."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import fx
+
+from suture_cloud.executor import TailRequest, TailResult
+from suture_models.bundle import Bundle
+from suture_models.manifest import INPUT_CUT, Cut
+from suture_models.program import Program, load_program, subgraph
+from suture_protocol.errors import BundleError, UsageError
+
+#: Tails share the program's weights, so keeping one costs little more than its graph.
+_TAILS_KEPT = 64
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that `--device auto|cpu|cuda` means here.
+
+    Raises:
+        UsageError: cuda was asked for and torch has none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch finds no CUDA device here; use --device auto or cpu")
+    if name not in ("cpu", "cuda"):
+        raise UsageError(f"--device {name}: choose auto, cpu or cuda")
+    return torch.device(name)
+
+
+class Tails:
+    """The tails of one bundle on one device, built on first use and kept."""
+
+    def __init__(self, bundle: Bundle, device: torch.device) -> None:
+        """Loads the program of `bundle` and moves its weights to `device`.
+
+        Raises:
+            BundleError: the program cannot be read.
+        """
+        self.bundle = bundle
+        self.device = device
+        manifest = bundle.manifest
+        program = load_program(bundle.file(manifest.program), bundle.file(manifest.weights))
+        weights = {key: value.to(device) for key, value in program.weights.items()}
+        self._program = Program(input=program.input, nodes=program.nodes, outputs=program.outputs, weights=weights)
+        self._built: OrderedDict[str, fx.GraphModule] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def run(self, request: TailRequest) -> dict[str, NDArray[Any]]:
+        """Dequantises the boundary of `request` and finishes the forward pass.
+
+        Returns:
+            The network's outputs by name, float32, batch axis leading.
+
+        Raises:
+            BundleError: the bundle lacks the cut or the variant.
+        """
+        cut = self.bundle.cut(request.cut_id)
+        with torch.inference_mode():
+            outputs = self._tail(cut)(*self._boundary(request, cut))
+        names = (t.name for t in self.bundle.manifest.outputs)
+        return {n: o.to(torch.float32).cpu().numpy() for n, o in zip(names, outputs, strict=True)}
+
+    def _boundary(self, request: TailRequest, cut: Cut) -> list[torch.Tensor]:
+        if len(request.tensors) != len(cut.boundary):
+            raise BundleError(f"cut {cut.id} has {len(cut.boundary)} tensors, the request {len(request.tensors)}")
+        variant = None if cut.id == INPUT_CUT else self.bundle.variant(request.variant_id)
+        tensors = []
+        for array, spec in zip(request.tensors, cut.boundary, strict=True):
+            tensor = torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self.device)
+            quant = variant.quantiser(cut, spec) if variant is not None else None
+            if quant is not None:
+                shape = [1] * tensor.dim()
+                if quant.axis is not None:
+                    shape[quant.axis] = -1
+                scale = torch.tensor(quant.scale, device=self.device).reshape(shape)
+                offset = torch.tensor(quant.offset, device=self.device).reshape(shape)
+                tensor = tensor.to(torch.float32) * scale + offset
+            tensors.append(tensor)
+        return tensors
+
+    def _tail(self, cut: Cut) -> fx.GraphModule:
+        with self._lock:
+            if cut.id not in self._built:
+                inputs = tuple(t.name for t in cut.boundary)
+                self._built[cut.id] = subgraph(self._program, inputs, self._program.outputs).eval()
+                while len(self._built) > _TAILS_KEPT:
+                    self._built.popitem(last=False)
+            self._built.move_to_end(cut.id)
+            return self._built[cut.id]
+
+
+class LocalExecutor:
+    """Runs tails in this process, one request at a time."""
+
+    def __init__(self, bundles: Sequence[Bundle], device: torch.device, *, threads: int = 1) -> None:
+        """Loads every bundle's program.
+
+        Args:
+            bundles: The bundles to serve.
+            device: Where tails run.
+            threads: torch's threads on the CPU; few small tails gain from more than one.
+
+        Raises:
+            BundleError: a program cannot be read.
+        """
+        torch.set_num_threads(threads)
+        self.tails = {bundle.digest: Tails(bundle, device) for bundle in bundles}
+
+    async def run(self, requests: list[TailRequest]) -> list[TailResult]:
+        """See `Executor.run`."""
+        import asyncio
+
+        return [await asyncio.to_thread(self.run_one, request) for request in requests]
+
+    def run_one(self, request: TailRequest) -> TailResult:
+        """One request, timed; an error is told in the result."""
+        start = time.perf_counter()
+        try:
+            outputs = self.tails[request.bundle_digest].run(request)
+        except (KeyError, BundleError, RuntimeError) as error:
+            return TailResult(outputs={}, tail_s=time.perf_counter() - start, error=str(error) or repr(error))
+        return TailResult(outputs=outputs, tail_s=time.perf_counter() - start)

@@ -1,0 +1,202 @@
+"""The edge's client of a cloud: connect, send requests, get results; every wait has a bound.
+
+with CloudClient("127.0.0.1:7000", PlainChannels(insecure=True)) as cloud:
+    welcome = cloud.connect(timeout_s=5)
+    result = cloud.infer(request, timeout_s=30)
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+from suture_edge.channels import ChannelFactory
+from suture_edge.connection import Connection
+from suture_edge.heartbeat import Pulse, RttSample
+from suture_edge.results import CloudResult, PendingResult
+from suture_edge.uploads import CloudRequest
+from suture_protocol import codes
+from suture_protocol.address import Address, parse_address
+from suture_protocol.errors import LinkError, Refused
+from suture_protocol.events import Welcome
+from suture_protocol.service import (
+    PROFILE_METHOD,
+    SERVICE,
+    CloudProfile,
+    decode_profile_reply,
+    encode_profile_request,
+)
+from suture_protocol.version import VERSION_MAX, VERSION_MIN, hello, software
+
+CONNECT_TIMEOUT_S: Final = 5.0
+RESULT_TIMEOUT_S: Final = 30.0
+_FIRST_PAUSE_S: Final = 0.1
+#: Longest pause between two attempts to connect: a link that is back should be used within a second.
+_LONGEST_PAUSE_S: Final = 1.0
+
+
+class CloudClient:
+    """A client of one cloud; safe to use from several threads.
+
+    Args:
+        address: The cloud's, or `HOST:PORT`.
+        channels: Makes the channels; where TLS will live.
+        software_name: This side's name and version, told to the cloud.
+        versions: The span of protocol versions to offer.
+        pulse: The heartbeat's settings; None for none, and then a dead path is noticed only by time-outs.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        address: Address | str,
+        channels: ChannelFactory,
+        software_name: str | None = None,
+        *,
+        versions: tuple[int, int] = (VERSION_MIN, VERSION_MAX),
+        pulse: Pulse | None = Pulse(),  # noqa: B008 frozen
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.address = parse_address(address) if isinstance(address, str) else address
+        self._channels = channels
+        self._hello = hello(software_name or software(), version_min=versions[0], version_max=versions[1])
+        self._pulse = pulse
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._connecting = threading.Lock()
+        self._connection: Connection | None = None
+        self._welcome: Welcome | None = None
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        with self._lock:
+            return self._connection is not None and self._connection.alive
+
+    @property
+    def welcome(self) -> Welcome | None:
+        """The last welcome: the cloud's bundles, device and limits."""
+        return self._welcome
+
+    def rtt_samples(self) -> tuple[RttSample, ...]:
+        """The present connection's last round trips, oldest first."""
+        with self._lock:
+            connection = self._connection
+        return () if connection is None else connection.rtt_samples()
+
+    def connect(self, timeout_s: float = CONNECT_TIMEOUT_S) -> Welcome:
+        """Makes a new connection, once; what was in flight on an old one fails.
+
+        Raises:
+            Refused: the cloud declined; code `version` where no protocol version fits.
+            LinkError: it cannot be reached, did not answer in time, or this client is closed.
+            UsageError: the address must not be used so.
+        """
+        with self._connecting:
+            self._drop()
+            if self._closed.is_set():
+                raise LinkError(f"this client of the cloud at {self.address} is closed")
+            connection = Connection(self.address, self._channels, self._hello, self._pulse, self._clock)
+            welcome = connection.open(timeout_s)
+            with self._lock:
+                self._connection, self._welcome = connection, welcome
+        return welcome
+
+    def ensure_connected(self, timeout_s: float = CONNECT_TIMEOUT_S) -> Welcome:
+        """Connects where there is no connection, again and again until `timeout_s` has passed.
+
+        Raises:
+            Refused: the cloud declined; trying again would not help.
+            LinkError: it could not be reached in that time.
+            UsageError: the address must not be used so.
+        """
+        until_s = self._clock() + timeout_s
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            if self.connected and self._welcome is not None:
+                return self._welcome
+            try:
+                return self.connect(max(until_s - self._clock(), 0.1))
+            except LinkError:
+                left_s = until_s - self._clock()
+                if left_s <= 0 or self._closed.wait(min(pause_s, left_s)):
+                    raise
+            except Refused as refused:
+                left_s = until_s - self._clock()
+                if refused.code != codes.STOPPING or left_s <= 0 or self._closed.wait(min(pause_s, left_s)):
+                    raise
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def submit(self, request: CloudRequest) -> PendingResult:
+        """Puts a request on its way and returns at once; more urgent ones overtake it chunk by chunk.
+
+        Raises:
+            Refused: it is beyond what the cloud takes.
+            LinkError: not connected.
+            ProtocolError: the request is malformed.
+        """
+        return self._connected().submit(request)
+
+    def infer(self, request: CloudRequest, timeout_s: float = RESULT_TIMEOUT_S) -> CloudResult:
+        """Sends a request and waits for its result.
+
+        Raises:
+            Refused: the cloud declined it.
+            LinkError: not connected, the path failed, or `timeout_s` passed.
+            ProtocolError: the request is malformed, or the cloud broke the protocol.
+            CodecError: an output cannot be read.
+        """
+        return self.submit(request).wait(timeout_s)
+
+    def fetch_profile(self, bundle_digest: str, timeout_s: float = CONNECT_TIMEOUT_S) -> CloudProfile:
+        """The cloud's measured tail times of a bundle, as JSON, if it has them already.
+
+        Raises:
+            Refused: the cloud does not hold that bundle (code `unknown_bundle`).
+            LinkError: not connected, or no answer in time.
+        """
+        channel = self._connected().channel
+        import grpc
+
+        try:
+            reply = channel.unary_unary(f"/{SERVICE}/{PROFILE_METHOD}")(
+                encode_profile_request(bundle_digest), timeout=timeout_s
+            )
+            return decode_profile_reply(reply)
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                raise Refused(codes.UNKNOWN_BUNDLE, error.details()) from error
+            message = f"no profile from the cloud at {self.address} ({error.code().name}: {error.details()})"
+            raise LinkError(message) from error
+        except ValueError as error:
+            raise LinkError(f"the cloud at {self.address} sent no profile: {error}") from error
+
+    def close(self) -> None:
+        """Closes the connection for good; what is in flight fails with a LinkError."""
+        self._closed.set()
+        with self._connecting:
+            self._drop()
+
+    def _connected(self) -> Connection:
+        with self._lock:
+            if self._connection is None:
+                raise LinkError(f"not connected to the cloud at {self.address}; connect first")
+            return self._connection
+
+    def _drop(self) -> None:
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()

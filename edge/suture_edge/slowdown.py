@@ -1,0 +1,52 @@
+"""The seam through which an emulated slow device comes in: a wrapper put around each timed operation of the unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from numpy.typing import NDArray
+
+from suture_protocol.codecs.base import Codec
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Slowdown(Protocol):
+    """Gives an operation back, slowed or as it was."""
+
+    def __call__(self, function: Callable[P, R], /) -> Callable[P, R]: ...
+
+
+def full_speed(function: Callable[P, R], /) -> Callable[P, R]:
+    """No emulation: the operation as it was."""
+    return function
+
+
+class SlowedCodec(Codec):
+    """A codec whose encoding is slowed; what it writes is unchanged."""
+
+    def __init__(self, codec: Codec, slow: Slowdown) -> None:
+        """Wraps `codec`."""
+        self.id = codec.id  # type: ignore[misc]
+        self.lossless = codec.lossless  # type: ignore[misc]
+        self._codec = codec
+        self._encode = slow(codec.encode)
+
+    @property
+    def config(self) -> Any:
+        """The wrapped codec's settings."""
+        return self._codec.config
+
+    def accepts(self, shape: tuple[int, ...], dtype: str) -> bool:
+        """As the wrapped codec."""
+        return self._codec.accepts(shape, dtype)
+
+    def encode(self, array: NDArray[Any]) -> bytes:
+        """As the wrapped codec, slowed."""
+        return self._encode(array)
+
+    def decode(self, payload: bytes | memoryview, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+        """As the wrapped codec."""
+        return self._codec.decode(payload, shape, dtype)

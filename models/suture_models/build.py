@@ -1,0 +1,187 @@
+"""Building a bundle: export once, calibrate, quantise per engine and processor class, write the manifest."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from suture_models.bundle import MANIFEST_NAME, Bundle, open_bundle, sha256_file
+from suture_models.calibrate import calibrated_quantisers
+from suture_models.cuts import enumerate_cuts
+from suture_models.export import Exported, export_network
+from suture_models.manifest import ArtefactFile, Cut, Manifest, ProcessorClass, Variant
+from suture_models.quantisers.variants import MAKERS, Source
+from suture_models.zoo.registry import LoadedNetwork
+from suture_protocol.errors import BundleError, CapabilityMissing, UsageError
+
+_VERSIONED = ("torch", "openvino", "nncf", "onnx", "onnxscript", "onnxruntime", "litert-torch", "ai-edge-quantizer")
+PROCESSORS: tuple[ProcessorClass, ...] = ("vnni", "plain")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildSettings:
+    """What to build. `calibration` names where `inputs` came from, for the manifest."""
+
+    engines: tuple[str, ...]
+    processors: tuple[ProcessorClass, ...] = PROCESSORS
+    calibration: str = ""
+
+
+def available_engines() -> tuple[str, ...]:
+    """Engines whose artefacts this installation can make."""
+    return tuple(name for name, (_, package) in MAKERS.items() if find_spec(package) is not None)
+
+
+def build_bundle(
+    network: LoadedNetwork,
+    inputs: Sequence[NDArray[Any]],
+    out: Path,
+    settings: BuildSettings,
+    step: Callable[[str], None] = lambda text: None,
+) -> Bundle:
+    """Builds the bundle of `network` in `out`, replacing what was there only when all has succeeded.
+
+    Args:
+        network: Module and spec.
+        inputs: Calibration inputs of the spec's input shape and dtype.
+        out: The bundle's directory.
+        settings: Engines and processor classes.
+        step: Called with a text before each longer piece of work.
+
+    Raises:
+        BundleError: the network cannot be exported or cut.
+        CapabilityMissing: an engine's builder is not installed.
+        UsageError: there is nothing to calibrate with, or an engine is unknown.
+    """
+    if not inputs:
+        raise UsageError("there is no calibration input; give --calibration a directory of images")
+    for engine in settings.engines:
+        if engine not in MAKERS:
+            raise UsageError(f"unknown engine {engine!r}; there are: {', '.join(MAKERS)}")
+        if find_spec(MAKERS[engine][1]) is None:
+            extra = "build-litert" if engine == "litert" else "build"
+            raise CapabilityMissing(f"{engine} artefacts cannot be made here: pip install 'suture[{extra}]'")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=out.parent) as scratch, _quiet_libraries():
+        root = Path(scratch) / "bundle"
+        root.mkdir()
+        manifest = _build(network, tuple(inputs), root, settings, step)
+        (root / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+        if out.exists():
+            shutil.rmtree(out)
+        root.rename(out)
+    return open_bundle(out)
+
+
+def _build(
+    network: LoadedNetwork,
+    inputs: tuple[NDArray[Any], ...],
+    root: Path,
+    settings: BuildSettings,
+    step: Callable[[str], None],
+) -> Manifest:
+    step("exporting")
+    exported = export_network(network.module, network.spec.input)
+    exported.program.save(root / "program.json", root / "weights.safetensors")
+    with tempfile.TemporaryDirectory(prefix="suture-onnx-") as scratch:
+        step("writing the interchange graph")
+        onnx_path = Path(scratch) / "network.onnx"
+        kept = _write_onnx(exported, onnx_path)
+        if "openvino" in settings.engines:
+            kept &= _openvino_names(onnx_path)
+        cuts = enumerate_cuts(exported.graph, network.spec.input, exported.outputs, exported.crossable & kept)
+        tensors = tuple({t.name: t for cut in cuts[1:-1] for t in cut.boundary}.values())
+        step("calibrating")
+        source = Source(
+            root=root,
+            onnx_path=onnx_path,
+            program=exported.program,
+            cuts=cuts,
+            tensors=tensors,
+            calibrated=calibrated_quantisers(exported.program, tensors, inputs),
+            inputs=inputs,
+            processors=settings.processors,
+            transformer=any("attention" in node.op or "softmax" in node.op for node in exported.graph),
+            step=step,
+        )
+        variants = [v for engine in settings.engines for v in MAKERS[engine][0](source)]
+    return _manifest(network, exported, cuts, variants, source, settings)
+
+
+def _manifest(
+    network: LoadedNetwork,
+    exported: Exported,
+    cuts: tuple[Cut, ...],
+    variants: list[Variant],
+    source: Source,
+    settings: BuildSettings,
+) -> Manifest:
+    versions = {name: version(name) for name in _VERSIONED if find_spec(name.replace("-", "_")) is not None}
+    calibration = hashlib.sha256(b"".join(a.tobytes() for a in source.inputs)).hexdigest()
+    built_with = {
+        **versions,
+        "calibration": settings.calibration,
+        "calibration_inputs": str(len(source.inputs)),
+        "calibration_sha256": calibration,
+    }
+    return Manifest(
+        network=network.spec,
+        graph=exported.graph,
+        outputs=exported.outputs,
+        cuts=cuts,
+        variants=tuple(variants),
+        program=_file(source.root, "program.json"),
+        weights=_file(source.root, "weights.safetensors"),
+        built_with=built_with,
+    )
+
+
+def _file(root: Path, name: str) -> ArtefactFile:
+    return ArtefactFile(path=name, sha256=sha256_file(root / name), size_bytes=(root / name).stat().st_size)
+
+
+def _write_onnx(exported: Exported, path: Path) -> frozenset[str]:
+    """Writes the interchange graph; returns the names it keeps (copies and the like are optimised away)."""
+    program = torch.onnx.export(exported.static, dynamo=True, verbose=False)
+    if program is None:
+        raise BundleError("torch.onnx.export gave no program")
+    program.save(str(path))
+    graph = program.model.graph
+    return frozenset(
+        {str(value.name) for value in graph.inputs} | {str(out.name) for node in graph for out in node.outputs}
+    )
+
+
+def _openvino_names(onnx_path: Path) -> frozenset[str]:
+    """Tensor names that survive OpenVINO's conversion; it renames a few, and there the network is not cut."""
+    from suture_models.ovgraph import ports_by_name
+    from suture_models.quantisers.openvino import convert
+
+    return frozenset(ports_by_name(convert(onnx_path)))
+
+
+@contextlib.contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keeps the notes, bars and warnings of torch, NNCF and ONNX off the terminal while a bundle is built."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)

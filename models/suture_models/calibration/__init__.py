@@ -1,0 +1,91 @@
+"""Calibration inputs: from the user's directory, or from the few radiographs that the package carries.
+
+Only building imports this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suture_models.manifest import NetworkSpec
+from suture_models.preprocess import preprocess
+from suture_models.walk import find_inputs, group_series, read_file, read_series
+from suture_protocol.errors import InputRefused, UsageError
+
+#: More change the ranges little and cost time in every engine's quantiser.
+MAX_INPUTS = 64
+_SYNTHETIC = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration:
+    """Inputs of a network's input shape and dtype; `origin` says for the manifest where they came from."""
+
+    inputs: tuple[NDArray[Any], ...]
+    origin: str
+
+
+def calibration_inputs(
+    spec: NetworkSpec, folder: Path | None, refused: Callable[[InputRefused], None] = lambda error: None
+) -> Calibration:
+    """Inputs to calibrate `spec`'s network with: `folder`'s, else the package's radiographs, else seeded noise.
+
+    At most `MAX_INPUTS` are used, spread evenly over the folder. `refused` is told of each file that cannot be used.
+
+    Raises:
+        UsageError: `folder` has no usable file.
+    """
+    if folder is None and spec.kind != "image":
+        return Calibration(inputs=_synthetic(spec), origin="synthetic noise, seed 0")
+    source = Path(__file__).parent if folder is None else folder
+    found = _volumes(spec, source, refused) if spec.kind == "volume" else _files(spec, source, refused)
+    if not found:
+        raise UsageError(f"--calibration {source}: no file there can be used as input of {spec.name}")
+    origin = "the package's 32 chest radiographs" if folder is None else f"{len(found)} of the user's inputs"
+    return Calibration(inputs=tuple(found), origin=origin)
+
+
+def _files(spec: NetworkSpec, folder: Path, refused: Callable[[InputRefused], None]) -> list[NDArray[Any]]:
+    paths = [p for p in find_inputs([folder]) if p.suffix not in {".py", ".md", ".pyc", ".csv"}]
+    found = []
+    for path in _spread(paths):
+        try:
+            found.append(preprocess(read_file(path), spec))
+        except InputRefused as error:
+            refused(error)
+    return found
+
+
+def _volumes(spec: NetworkSpec, folder: Path, refused: Callable[[InputRefused], None]) -> list[NDArray[Any]]:
+    found = []
+    for series in _spread(list(group_series(find_inputs([folder])))):
+        if isinstance(series, InputRefused):
+            refused(series)
+            continue
+        try:
+            found.append(preprocess(read_series(series), spec))
+        except InputRefused as error:
+            refused(error)
+    return found
+
+
+def _spread(items: list[Any]) -> list[Any]:
+    if len(items) <= MAX_INPUTS:
+        return items
+    return [items[int(place)] for place in np.linspace(0, len(items) - 1, MAX_INPUTS)]
+
+
+def _synthetic(spec: NetworkSpec) -> tuple[NDArray[Any], ...]:
+    generator = np.random.default_rng(0)
+    if spec.input.dtype == "float32":
+        draws = (generator.normal(size=spec.input.shape).astype(np.float32) for _ in range(_SYNTHETIC))
+        return tuple(draws)
+    top = np.iinfo(np.dtype(spec.input.dtype)).max
+    drawn = (generator.integers(0, top, spec.input.shape, endpoint=True) for _ in range(_SYNTHETIC))
+    return tuple(array.astype(spec.input.dtype) for array in drawn)

@@ -1,0 +1,1 @@
+"""One file per engine: from the exported network to that engine's artefacts. Only building imports these."""

@@ -1,0 +1,85 @@
+"""LiteRT artefacts: one flat buffer per cut, converted from the head and quantised to INT8 (about 10 s a cut)."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from suture_models.manifest import LAST_CUT, Cut, QuantParams, TensorSpec
+from suture_models.program import Program, subgraph
+from suture_protocol.errors import CapabilityMissing
+
+#: LiteRT codes are int8; the wire's are uint8.
+_CODE_SHIFT = 128
+
+
+def default_cuts(cuts: Sequence[Cut], count: int = 8) -> list[Cut]:
+    """The whole network and `count` candidates spread evenly over the multiply-accumulates."""
+    middle = [c for c in cuts[1:-1] if c.candidate]
+    if len(middle) <= count:
+        return [*middle, cuts[-1]]
+    total = cuts[-1].head_macs or 1
+    chosen: list[Cut] = []
+    for step in range(count):
+        goal = total * (step + 1) / (count + 1)
+        left = [c for c in middle if c not in chosen]
+        chosen.append(min(left, key=lambda c: abs(c.head_macs - goal)))
+    return [c for c in cuts if c in chosen or c.id == LAST_CUT]
+
+
+def convert(program: Program, cut: Cut, inputs: Sequence[NDArray[Any]], float_path: Path, int8_path: Path) -> None:
+    """Writes the head of `cut` as two flat buffers, float and INT8 (static ranges, per-channel weights).
+
+    Raises:
+        CapabilityMissing: the converter is not installed.
+    """
+    try:
+        import litert_torch
+        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_quantizer import quantizer, recipe
+    except ImportError as error:
+        raise CapabilityMissing("making LiteRT artefacts needs: pip install 'suture[build-litert]'") from error
+    head = subgraph(program, (program.input,), tuple(t.name for t in cut.boundary)).eval()
+    with _quiet():
+        litert_torch.convert(head, (torch.from_numpy(inputs[0]),)).export(str(float_path))
+        signature, arguments = next(iter(Interpreter(str(float_path)).get_signature_list().items()))
+        worker = quantizer.Quantizer(str(float_path), recipe.static_wi8_ai8())
+        ranges = worker.calibrate({signature: [{arguments["inputs"][0]: array} for array in inputs]})
+        worker.quantize(ranges).export_model(str(int8_path), overwrite=True)
+
+
+def quantisers(path: Path, boundary: Sequence[TensorSpec]) -> dict[str, QuantParams]:
+    """Quantisers of the codes that an INT8 flat buffer gives, by tensor name; none for outputs left in float."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    details = sorted(Interpreter(str(path)).get_output_details(), key=lambda d: str(d["name"]))
+    found: dict[str, QuantParams] = {}
+    for tensor, detail in zip(boundary, details, strict=True):
+        scale, zero_point = detail["quantization"]
+        if detail["dtype"] is np.int8 and scale:
+            offset = float(np.float32(-(zero_point + _CODE_SHIFT) * scale))
+            found[tensor.name] = QuantParams(scale=(float(scale),), offset=(offset,), origin="graph")
+    return found
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the converter's own progress off the terminal; errors still raise."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    sink = io.StringIO()
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)

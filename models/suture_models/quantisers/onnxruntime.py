@@ -1,0 +1,89 @@
+"""ONNX Runtime artefacts: the whole network once in float and once in INT8 (QDQ) per processor class."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from suture_models.manifest import ProcessorClass, QuantParams, TensorSpec
+
+
+def prepare(source: Path, target: Path) -> None:
+    """Writes `source` with inferred shapes, which extraction needs, and without its exporter's notes.
+
+    The notes hold stack traces with paths, so that equal networks would differ from checkout to checkout.
+    """
+    model = onnx.shape_inference.infer_shapes(onnx.load(source))
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.save(model, target)
+
+
+def quantise(source: Path, target: Path, inputs: Sequence[NDArray[Any]], processor: ProcessorClass) -> None:
+    """INT8 of the whole network: static, QDQ, per-channel weights, uint8 activations.
+
+    For processors without 8-bit dot products the weights keep 7 bits (`reduce_range`), since sums saturate otherwise.
+    """
+    from onnxruntime import quantization as ortq
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    model = onnx.load(source)
+    name = model.graph.input[0].name
+    folded = target.with_suffix(".pre.onnx")
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
+        ortq.quantize_static(
+            str(folded),
+            str(target),
+            _Reader(name, inputs),
+            quant_format=ortq.QuantFormat.QDQ,
+            per_channel=True,
+            reduce_range=processor == "plain",
+            activation_type=ortq.QuantType.QUInt8,
+            weight_type=ortq.QuantType.QInt8,
+        )
+    finally:
+        root.setLevel(level)
+        folded.unlink(missing_ok=True)
+    onnx.save(onnx.shape_inference.infer_shapes(onnx.load(target)), target)
+
+
+def graph_quantisers(path: Path, tensors: Sequence[TensorSpec]) -> dict[str, QuantParams]:
+    """The INT8 network's own quantiser of each tensor that is read through just one."""
+    model = onnx.load(path)
+    constants = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
+    found: dict[str, QuantParams] = {}
+    for tensor in tensors:
+        readers = [n for n in model.graph.node if tensor.name in n.input]
+        if len(readers) != 1 or readers[0].op_type != "QuantizeLinear":
+            continue
+        scale = np.asarray(constants[readers[0].input[1]], dtype=np.float64).ravel()
+        zero = np.asarray(constants[readers[0].input[2]]).ravel()
+        if scale.size == 1 and zero.dtype == np.uint8:
+            offset = float(np.float32(-float(zero[0]) * scale[0]))
+            found[tensor.name] = QuantParams(scale=(float(scale[0]),), offset=(offset,), origin="graph")
+    return found
+
+
+class _Reader:
+    """Calibration inputs in the form that ONNX Runtime's quantiser reads."""
+
+    def __init__(self, name: str, inputs: Sequence[NDArray[Any]]) -> None:
+        self._name = name
+        self._inputs: Iterator[NDArray[Any]] = iter(inputs)
+
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        """The next input, or None when all have been given."""
+        array = next(self._inputs, None)
+        return None if array is None else {self._name: array}

@@ -1,0 +1,1 @@
+"""The networks: one file each, and `registry`, which loads them by name. Needs torch."""

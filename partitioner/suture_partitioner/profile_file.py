@@ -1,0 +1,185 @@
+"""Profiles as JSON files: strict reading, a key to cache them by, and whether one still fits what is at hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from suture_partitioner.device import VOLATILE
+from suture_partitioner.types import CutTiming, Profile
+
+FORMAT: Final = "suture-profile"
+FORMAT_VERSION: Final = 1
+
+_T = TypeVar("_T")
+
+
+def profile_to_json(profile: Profile) -> str:
+    """Canonical JSON, also what the cloud serves its tail profile as."""
+    body = {"format": FORMAT, "format_version": FORMAT_VERSION, "profile": dataclasses.asdict(profile)}
+    return json.dumps(body, sort_keys=True, indent=1, default=dict)
+
+
+def profile_from_json(text: str, source: str = "profile") -> Profile:
+    """Reads what `profile_to_json` wrote, and nothing else.
+
+    Args:
+        text: The JSON.
+        source: File or host it came from, for messages.
+
+    Raises:
+        ValueError: not a profile of this version, or a field is missing, unknown or of the wrong kind.
+    """
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{source} is not JSON ({error}); make a profile with `suture profile BUNDLE`") from error
+    if not isinstance(body, dict) or body.get("format") != FORMAT:
+        raise ValueError(f"{source} is JSON but not a profile; make one with `suture profile BUNDLE --out FILE`")
+    if body.get("format_version") != FORMAT_VERSION:
+        found = body.get("format_version")
+        raise ValueError(f"{source} has profile format {found!r}, this Suture reads {FORMAT_VERSION}; measure again")
+    try:
+        return _profile(body.get("profile"))
+    except _Malformed as error:
+        raise ValueError(f"{source} is a damaged profile: {error}; measure again") from None
+
+
+def save_profile(profile: Profile, path: Path) -> None:
+    """Writes `profile` to `path`; a reader sees the old file or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    temporary.write_text(profile_to_json(profile) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def load_profile(path: Path) -> Profile:
+    """Reads a profile from a file.
+
+    Raises:
+        ValueError: the file cannot be read or holds no profile; the message names it and says what to do.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); make one with `suture profile BUNDLE`") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a profile but binary data; make one with `suture profile BUNDLE`") from error
+    return profile_from_json(text, str(path))
+
+
+def cache_folder() -> Path:
+    """Where profiles are kept: `$XDG_CACHE_HOME/suture/profiles`, by default under ~/.cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "suture" / "profiles"
+
+
+def profile_key(
+    *,
+    side: str,
+    bundle_digest: str,
+    engine: str,
+    variant_id: str,
+    device: Mapping[str, str],
+    versions: Mapping[str, str],
+    threads: int,
+    device_factor: float,
+) -> str:
+    """A name for everything a profile's times depend on, 24 hexadecimal digits; equal exactly when all of it is."""
+    stable = {name: value for name, value in device.items() if name not in VOLATILE}
+    parts = [side, bundle_digest, engine, variant_id, stable, dict(versions), threads, float(device_factor)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def fits(
+    profile: Profile, bundle_digest: str, device: Mapping[str, str], versions: Mapping[str, str]
+) -> tuple[str, ...]:
+    """What makes `profile` unfit for this bundle, device and software, one sentence each; empty where it fits."""
+    unfit = []
+    if profile.bundle_digest != bundle_digest:
+        unfit.append(f"it was measured for bundle {profile.bundle_digest[:12]}, this is {bundle_digest[:12]}")
+    was = {name: value for name, value in profile.device.items() if name not in VOLATILE}
+    now = {name: value for name, value in device.items() if name not in VOLATILE}
+    for what, before, after in (("device's", was, now), ("version of", profile.versions, versions)):
+        unfit += [
+            f"the {what} {name} was {before.get(name, 'unknown')}, is {after.get(name, 'unknown')}"
+            for name in sorted(before.keys() | after.keys())
+            if before.get(name) != after.get(name)
+        ]
+    return tuple(unfit)
+
+
+class _Malformed(Exception):
+    """A field of the JSON is not what a profile has there."""
+
+
+def _profile(raw: Any) -> Profile:
+    fields = _fields(raw, Profile, "profile")
+    if fields["side"] not in ("edge", "cloud"):
+        raise _Malformed("side is neither edge nor cloud")
+    cuts = _mapping(fields["cuts"], "cuts", _timing)
+    return Profile(
+        side=fields["side"],
+        **{
+            name: _text(fields[name], name)
+            for name in ("bundle_digest", "network", "engine", "variant_id", "measured_at")
+        },
+        device=_mapping(fields["device"], "device", _text),
+        versions=_mapping(fields["versions"], "versions", _text),
+        threads=_count(fields["threads"], "threads"),
+        device_factor=_seconds(fields["device_factor"], "device_factor"),
+        preprocess_s=_seconds(fields["preprocess_s"], "preprocess_s"),
+        cuts=cuts,
+        layers_s=_mapping(fields["layers_s"], "layers_s", _seconds),
+    )
+
+
+def _timing(raw: Any, where: str) -> CutTiming:
+    fields = _fields(raw, CutTiming, where)
+    return CutTiming(
+        compute_s=_seconds(fields["compute_s"], f"{where}.compute_s"),
+        compute_min_s=_seconds(fields["compute_min_s"], f"{where}.compute_min_s"),
+        samples=_count(fields["samples"], f"{where}.samples"),
+        codec_s=_mapping(fields["codec_s"], f"{where}.codec_s", _seconds),
+        payload_bytes=_mapping(fields["payload_bytes"], f"{where}.payload_bytes", _count),
+    )
+
+
+def _fields(raw: Any, kind: type, where: str) -> dict[str, Any]:
+    if not isinstance(raw, dict):
+        raise _Malformed(f"{where} is not an object")
+    expected = {field.name for field in dataclasses.fields(kind)}
+    if raw.keys() != expected:
+        missing, unknown = sorted(expected - raw.keys()), sorted(raw.keys() - expected)
+        raise _Malformed(f"{where} lacks {missing}" if missing else f"{where} has unknown fields {unknown}")
+    return raw
+
+
+def _mapping(raw: Any, where: str, read: Callable[[Any, str], _T]) -> dict[str, _T]:
+    if not isinstance(raw, dict):
+        raise _Malformed(f"{where} is not an object")
+    return {name: read(value, f"{where}.{name}") for name, value in raw.items()}
+
+
+def _text(raw: Any, where: str) -> str:
+    if not isinstance(raw, str):
+        raise _Malformed(f"{where} is not a text")
+    return raw
+
+
+def _seconds(raw: Any, where: str) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw) or raw < 0:
+        raise _Malformed(f"{where} is not a number from 0 up")
+    return float(raw)
+
+
+def _count(raw: Any, where: str) -> int:
+    if isinstance(raw, bool) or not isinstance(raw, int) or raw < 0:
+        raise _Malformed(f"{where} is not a whole number from 0 up")
+    return raw

@@ -1,0 +1,95 @@
+"""Baseline JPEG for cut 0: lossy, and only where it was asked for; the rival that every split has to beat.
+
+Axes: N batch (1), C channels (1 grey or 3 RGB), H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suture_protocol.codecs.base import Codec
+from suture_protocol.codecs.layout import declared_bytes, is_wire_tensor
+from suture_protocol.errors import CodecError
+
+if TYPE_CHECKING:
+    from PIL.JpegImagePlugin import JpegImageFile
+
+DEFAULT_QUALITY = 95
+#: libjpeg's own bound, in pixels.
+_MAX_SIDE = 65_500
+_MODES = {1: "L", 3: "RGB"}
+
+
+class JpegCodec(Codec):
+    """Sequential JPEG (ITU-T T.81) of a uint8 (1, C, H, W) image with C 1 or 3; colour at full resolution (4:4:4).
+
+    Args:
+        quality: 1 … 100 by the Independent JPEG Group's scale. Decoding does not need it.
+    """
+
+    id: ClassVar[str] = "jpeg"
+    lossless: ClassVar[bool] = False
+
+    def __init__(self, quality: int = DEFAULT_QUALITY) -> None:
+        if not 1 <= quality <= 100:
+            raise CodecError(f"JPEG quality {quality} is not between 1 and 100")
+        self._quality = quality
+
+    @property
+    def config(self) -> Mapping[str, str]:
+        return {} if self._quality == DEFAULT_QUALITY else {"quality": str(self._quality)}
+
+    def accepts(self, shape: tuple[int, ...], dtype: str) -> bool:
+        if dtype != "uint8" or not is_wire_tensor(shape, dtype):
+            return False
+        return len(shape) == 4 and shape[0] == 1 and shape[1] in _MODES and all(0 < s <= _MAX_SIDE for s in shape[2:])
+
+    def encode(self, array: NDArray[Any]) -> bytes:
+        from PIL import Image
+
+        if not self.accepts(array.shape, array.dtype.name):
+            raise ValueError(f"JPEG takes uint8 (1, 1 or 3, H, W), not {array.dtype.name} {array.shape}")
+        channels = array.shape[1]
+        pixels = array[0, 0] if channels == 1 else array[0].transpose(1, 2, 0)
+        out = BytesIO()
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        image.save(out, format="JPEG", quality=self._quality, subsampling=0)
+        return out.getvalue()
+
+    def decode(self, payload: bytes | memoryview, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+        declared_bytes(shape, dtype)
+        if not self.accepts(shape, dtype):
+            raise CodecError(f"JPEG carries no tensor of shape {shape} and dtype {dtype}")
+        image = _open(payload)
+        channels, height, width = shape[1:]
+        if image.size != (width, height) or image.mode != _MODES[channels]:
+            found = f"{image.mode} {image.size[0]} x {image.size[1]}"
+            raise CodecError(f"JPEG is {found}, the tensor's header says {_MODES[channels]} {width} x {height}")
+        if "progressive" in image.info:
+            # Each of its scans may pass over the whole picture: a few KB can cost minutes.
+            raise CodecError("JPEG is progressive; only sequential ones are accepted")
+        pixels = _pixels(image)
+        planes = pixels[np.newaxis] if channels == 1 else pixels.transpose(2, 0, 1)
+        return np.ascontiguousarray(planes[np.newaxis])
+
+
+def _open(payload: bytes | memoryview) -> JpegImageFile:
+    """The JPEG's header; no pixel is decoded. `Image.open` would warn of large pictures before they can be compared."""
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    try:
+        return JpegImageFile(BytesIO(payload))
+    except (SyntaxError, OSError, ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
+        raise CodecError(f"JPEG header is damaged: {error}") from error
+
+
+def _pixels(image: JpegImageFile) -> NDArray[np.uint8]:
+    try:
+        return np.array(image, dtype=np.uint8)
+    except (SyntaxError, OSError, ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
+        raise CodecError(f"JPEG payload is damaged: {error}") from error

@@ -1,0 +1,74 @@
+"""Array bytes as they lie in a payload: C order, little-endian; shared by the codecs, knows none of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suture_protocol.errors import CodecError
+from suture_protocol.limits import MAX_AXES, MAX_AXIS, MAX_DECODED_BYTES, MAX_ELEMENTS
+
+#: The dtypes that may cross the wire, by numpy name, with the bytes of one element.
+ITEM_BYTES: Final = {
+    "bool": 1,
+    "uint8": 1,
+    "int8": 1,
+    "uint16": 2,
+    "int16": 2,
+    "float16": 2,
+    "uint32": 4,
+    "int32": 4,
+    "float32": 4,
+    "uint64": 8,
+    "int64": 8,
+    "float64": 8,
+}
+
+
+def is_wire_tensor(shape: tuple[int, ...], dtype: str) -> bool:
+    """Whether a tensor of this shape and dtype may cross the wire at all."""
+    if dtype not in ITEM_BYTES or len(shape) > MAX_AXES or any(not 0 <= size <= MAX_AXIS for size in shape):
+        return False
+    elements = math.prod(shape)
+    return elements <= MAX_ELEMENTS and elements * ITEM_BYTES[dtype] <= MAX_DECODED_BYTES
+
+
+def declared_bytes(shape: tuple[int, ...], dtype: str) -> int:
+    """Bytes of the decoded tensor that a header declares.
+
+    Raises:
+        CodecError: no such tensor may cross the wire.
+    """
+    if not is_wire_tensor(shape, dtype):
+        raise CodecError(f"a tensor of shape {shape} and dtype {dtype!r} is beyond what the wire carries")
+    return math.prod(shape) * ITEM_BYTES[dtype]
+
+
+def array_to_bytes(array: NDArray[Any]) -> bytes:
+    """The array's elements in C order, little-endian.
+
+    Raises:
+        ValueError: an array of this shape or dtype does not cross the wire.
+    """
+    if not is_wire_tensor(array.shape, array.dtype.name):
+        raise ValueError(f"an array of shape {array.shape} and dtype {array.dtype.name!r} does not cross the wire")
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes(order="C")
+
+
+def array_from_bytes(data: bytes | bytearray | memoryview, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    """The array whose elements `data` holds; it shares no memory with `data` and is writable.
+
+    Raises:
+        CodecError: `data` has another length than shape and dtype say, or holds what the dtype cannot.
+    """
+    expected = declared_bytes(shape, dtype)
+    size = memoryview(data).nbytes
+    if size != expected:
+        raise CodecError(f"{size} bytes for a tensor of shape {shape} and dtype {dtype}, which takes {expected}")
+    little = np.frombuffer(data, dtype=np.dtype(dtype).newbyteorder("<"))
+    if dtype == "bool" and little.size and int(little.view(np.uint8).max()) > 1:
+        raise CodecError("a bool tensor holds bytes other than 0 and 1")
+    return little.astype(np.dtype(dtype), copy=True).reshape(shape)

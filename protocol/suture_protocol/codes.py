@@ -1,0 +1,21 @@
+"""The refusal codes that this version sends; peers take any code of the same form."""
+
+from __future__ import annotations
+
+VERSION = "version"
+PROTOCOL = "protocol"
+UNKNOWN_BUNDLE = "unknown_bundle"
+UNKNOWN_CUT = "unknown_cut"
+UNKNOWN_VARIANT = "unknown_variant"
+UNKNOWN_CODEC = "unknown_codec"
+BAD_TENSOR = "bad_tensor"
+BAD_PAYLOAD = "bad_payload"
+BAD_INPUT = "bad_input"
+FILES_NOT_ALLOWED = "files_not_allowed"
+UNSUPPORTED = "unsupported"
+LIMIT = "limit"
+BUSY = "busy"
+DEADLINE = "deadline"
+CANCELLED = "cancelled"
+STOPPING = "stopping"
+INTERNAL = "internal"

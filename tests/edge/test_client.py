@@ -1,0 +1,323 @@
+"""The edge's client against a real cloud over TCP: results, refusals, cancelling, and every way the path can fail."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from suture_edge.channels import PlainChannels
+from suture_edge.client import CloudClient
+from suture_edge.heartbeat import Pulse
+from suture_edge.uploads import request_of
+from suture_models.bundle import Bundle
+from suture_protocol.address import Address
+from suture_protocol.codecs.registry import get_codec
+from suture_protocol.errors import LinkError, LocalProtocolError, Refused, UsageError
+from suture_protocol.events import Priority, SessionLimits
+from tests.cloud.harness import (
+    RunningCloud,
+    changed,
+    mid_request,
+    until,
+    wide_request,
+    write_bundle,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def client(cloud: RunningCloud | Address, **options: object) -> CloudClient:
+    address = cloud.address if isinstance(cloud, RunningCloud) else cloud
+    return CloudClient(address, PlainChannels(insecure=True), **options)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return write_bundle(tmp_path / "bundle")
+
+
+@pytest.fixture
+def cloud(bundle: Bundle) -> Iterator[RunningCloud]:
+    with RunningCloud(bundle) as running:
+        yield running
+
+
+@pytest.fixture
+def edge(cloud: RunningCloud) -> Iterator[CloudClient]:
+    with client(cloud) as connected:
+        connected.connect()
+        yield connected
+
+
+@pytest.mark.parametrize("codec", ["raw", "zstd"])
+def test_a_request_of_several_tensors_comes_back_with_the_networks_output(edge, bundle, codec):
+    request, expected = mid_request(bundle, codec=codec)
+    result = edge.infer(request)
+    np.testing.assert_array_equal(result.outputs["score"], expected)
+    assert result.outputs["score"].flags.writeable
+    assert result.payload_bytes == len(request.payload)
+
+
+def test_times_add_up_and_arrivals_cover_the_payload(edge, bundle):
+    result = edge.infer(wide_request(bundle))
+    took = result.timings
+    assert took.tail_s > 0
+    assert took.decode_s > 0
+    assert took.queue_s + took.decode_s + took.tail_s <= took.server_s <= took.total_s
+    assert took.waited_s + took.transfer_s + took.server_s == pytest.approx(took.total_s)
+    offsets = [arrival.offset_end for arrival in result.arrivals]
+    assert offsets == sorted(offsets)
+    assert offsets[-1] == result.payload_bytes == 50_176
+    assert 8 <= len(offsets) <= 16
+    assert result.arrivals[-1].at_s == pytest.approx(took.receive_s)
+
+
+def test_the_welcome_names_the_clouds_bundles_and_device(edge, bundle):
+    assert [b.digest for b in edge.welcome.bundles] == [bundle.digest]
+    assert edge.welcome.device == "cpu"
+    assert edge.welcome.software.startswith("suture ")
+    assert edge.connected
+
+
+def test_many_requests_share_one_session_and_each_gets_its_own_answer(edge, bundle):
+    requests = [mid_request(bundle, seed=seed) for seed in range(40)]  # more than the cloud lets in at a time
+    pending = [(edge.submit(request), expected) for request, expected in requests]
+    for waiting, expected in pending:
+        np.testing.assert_array_equal(waiting.wait(20).outputs["score"], expected)
+
+
+def test_a_stat_request_overtakes_routine_ones(edge, cloud, bundle):
+    cloud.executor.hold()
+    first = edge.submit(mid_request(bundle)[0])
+    assert cloud.executor.started.wait(10)
+    rising = (Priority.ROUTINE, Priority.URGENT, Priority.STAT)
+    requests = [wide_request(bundle, seed=int(priority), priority=priority) for priority in rising]
+    later = [edge.submit(request) for request in requests]
+    dispatcher = cloud.server._dispatcher
+    until(lambda: len(dispatcher._to_run) == 3)
+    cloud.executor.let_go()
+    for waiting in (first, *later):
+        waiting.wait(10)
+    ran = [batch[0].tensors[0].tobytes() for batch in cloud.executor.ran[1:]]
+    assert ran == [request.payload for request in reversed(requests)]
+
+
+@pytest.mark.parametrize(
+    ("edge_speaks", "cloud_speaks", "older"),
+    [((2, 3), (1, 1), "update the cloud"), ((1, 1), (2, 3), "update the edge")],
+)
+def test_a_version_that_does_not_fit_is_refused_at_connect(bundle, edge_speaks, cloud_speaks, older):
+    with RunningCloud(bundle, versions=cloud_speaks) as cloud, client(cloud, versions=edge_speaks) as edge:
+        with pytest.raises(Refused, match=older) as refused:
+            edge.connect()
+        assert refused.value.code == "version"
+        assert not edge.connected
+
+
+def test_an_unknown_bundle_is_refused_per_request_and_the_session_goes_on(edge, bundle):
+    request, expected = mid_request(bundle)
+    with pytest.raises(Refused, match=f"the edge has bundle {'e' * 12}, the cloud has threshold") as refused:
+        edge.infer(changed(request, bundle_digest="e" * 64))
+    assert refused.value.code == "unknown_bundle"
+    np.testing.assert_array_equal(edge.infer(request).outputs["score"], expected)
+
+
+def test_a_cancelled_request_is_not_waited_for_and_the_session_goes_on(edge, cloud, bundle):
+    cloud.executor.hold()
+    request, expected = mid_request(bundle)
+    running, queued = edge.submit(request), edge.submit(request)
+    until(lambda: cloud.executor.started.is_set() and len(cloud.server._dispatcher._to_run) == 1)
+    for pending in (running, queued):
+        pending.cancel()
+        with pytest.raises(Refused) as refused:
+            pending.wait(1)
+        assert refused.value.code == "cancelled"
+    until(lambda: cloud.server._services.budget.used_bytes == 0)
+    cloud.executor.let_go()
+    np.testing.assert_array_equal(edge.infer(request).outputs["score"], expected)
+    assert len(cloud.executor.ran) == 2  # the queued one never ran
+
+
+def test_a_result_that_does_not_come_in_time_is_a_link_error(edge, cloud, bundle):
+    cloud.executor.hold()
+    with pytest.raises(LinkError, match=r"no result from the cloud at 127.0.0.1:\d+ within 0.1 s"):
+        edge.infer(mid_request(bundle)[0], timeout_s=0.1)
+    cloud.executor.let_go()
+    edge.infer(mid_request(bundle)[0])
+
+
+def test_a_request_whose_deadline_passes_in_the_queue_is_refused(edge, cloud, bundle):
+    cloud.executor.hold()
+    first = edge.submit(mid_request(bundle)[0])
+    assert cloud.executor.started.wait(10)
+    late = edge.submit(mid_request(bundle, deadline_s=0.001)[0])
+    until(lambda: len(cloud.server._dispatcher._to_run) == 1 or late.done)
+    cloud.executor.let_go()
+    first.wait(10)
+    with pytest.raises(Refused, match="deadline") as refused:
+        late.wait(10)
+    assert refused.value.code == "deadline"
+
+
+def test_what_the_cloud_would_never_take_is_refused_before_it_is_sent(bundle):
+    limits = SessionLimits(max_requests=4, max_payload_bytes=10_000, max_buffered_bytes=20_000)
+    with RunningCloud(bundle, limits=limits) as cloud, client(cloud) as edge:
+        edge.connect()
+        with pytest.raises(Refused, match="50176 bytes, allowed are 10000 by the cloud at") as refused:
+            edge.infer(wide_request(bundle))
+        assert refused.value.code == "limit"
+        edge.infer(mid_request(bundle)[0])
+
+
+def test_a_malformed_request_fails_alone(edge, bundle):
+    request, expected = mid_request(bundle)
+    with pytest.raises(LocalProtocolError, match="cut id is empty"):
+        edge.infer(changed(request, cut_id=""))
+    np.testing.assert_array_equal(edge.infer(request).outputs["score"], expected)
+
+
+def test_the_heartbeat_measures_round_trips(bundle):
+    with RunningCloud(bundle) as cloud, client(cloud, pulse=Pulse(interval_s=0.02)) as edge:
+        edge.connect()
+        until(lambda: len(edge.rtt_samples()) >= 5)
+        assert all(0 < sample.rtt_s < 1 for sample in edge.rtt_samples())
+
+
+def test_no_cloud_there_is_a_link_error_at_once():
+    with client(Address(host="127.0.0.1", port=1)) as edge:
+        began = time.monotonic()
+        with pytest.raises(LinkError, match=r"cannot reach the cloud at 127\.0\.0\.1:1 .*suture cloud"):
+            edge.connect(timeout_s=5)
+        with pytest.raises(LinkError, match="not connected"):
+            edge.infer(wide_request_without_bundle())
+        assert time.monotonic() - began < 4
+
+
+def wide_request_without_bundle():
+    codes = np.zeros((1, 4), np.uint8)
+    return request_of([codes], get_codec("raw"), bundle_digest="d", cut_id="c", variant_id="v")
+
+
+def test_connecting_is_tried_again_until_the_time_is_over():
+    with client(Address(host="127.0.0.1", port=1)) as edge:
+        began = time.monotonic()
+        with pytest.raises(LinkError):
+            edge.ensure_connected(timeout_s=0.8)
+        assert 0.7 < time.monotonic() - began < 4
+
+
+def test_an_address_without_tls_is_loopback_only():
+    with CloudClient("192.0.2.1:7000", PlainChannels(insecure=True)) as edge, pytest.raises(UsageError, match="TLS"):
+        edge.connect()
+    with (
+        CloudClient("127.0.0.1:7000", PlainChannels(insecure=False)) as edge,
+        pytest.raises(UsageError, match="--inse"),
+    ):
+        edge.connect()
+
+
+def test_a_closed_client_fails_what_is_in_flight_and_does_not_come_back(cloud, bundle):
+    cloud.executor.hold()
+    edge = client(cloud)
+    edge.connect()
+    pending = edge.submit(mid_request(bundle)[0])
+    edge.close()
+    with pytest.raises(LinkError, match="closed"):
+        pending.wait(1)
+    with pytest.raises(LinkError, match="closed"):
+        edge.ensure_connected(timeout_s=1)
+    cloud.executor.let_go()
+
+
+def test_profiles_are_fetched_by_bundle(bundle):
+    class Source:
+        def profile_json(self, bundle_digest: str) -> str | None:
+            return '{"side": "cloud"}' if bundle_digest == bundle.digest else None
+
+    with RunningCloud(bundle, profiles=Source()) as cloud, client(cloud) as edge:
+        edge.connect()
+        assert edge.fetch_profile(bundle.digest).profile_json == '{"side": "cloud"}'
+        with pytest.raises(Refused, match="the cloud has threshold"):
+            edge.fetch_profile("f" * 64)
+
+
+def test_a_profile_that_is_not_ready_says_so(edge, bundle):
+    assert not edge.fetch_profile(bundle.digest).ready
+
+
+@contextmanager
+def cloud_process(bundle: Bundle, hold: str = "hold") -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A cloud as a process of its own, killed in the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.cloud.harness", str(bundle.path), hold],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate(timeout=10)
+
+
+def test_a_cloud_killed_mid_request_is_a_link_error_soon(bundle):
+    with cloud_process(bundle) as (process, address), CloudClient(address, PlainChannels(insecure=True)) as edge:
+        edge.connect()
+        pending = edge.submit(mid_request(bundle)[0])
+        process.kill()
+        began = time.monotonic()
+        with pytest.raises(LinkError, match=address):
+            pending.wait(10)
+        assert time.monotonic() - began < 3
+        assert not edge.connected
+
+
+def test_a_path_that_goes_silent_is_noticed_in_about_a_second(bundle):
+    with cloud_process(bundle) as (process, address), CloudClient(address, PlainChannels(insecure=True)) as edge:
+        edge.connect()
+        until(lambda: len(edge.rtt_samples()) >= 2)
+        pending = edge.submit(mid_request(bundle)[0])
+        process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        with pytest.raises(LinkError, match="no sign of life"):
+            pending.wait(10)
+        assert time.monotonic() - began < 2.5
+        process.send_signal(signal.SIGCONT)
+        edge.ensure_connected(timeout_s=5)
+        assert edge.connected
+
+
+def test_a_client_reconnects_to_a_cloud_that_comes_back(bundle):
+    with RunningCloud(bundle) as cloud:
+        address = cloud.address
+        edge = client(address)
+        edge.connect()
+    until(lambda: not edge.connected)
+    request, expected = mid_request(bundle)
+    with pytest.raises((LinkError, Refused)):
+        edge.infer(request)
+    with RunningCloud(bundle, listen_port=address.port), edge:
+        edge.ensure_connected(timeout_s=10)
+        np.testing.assert_array_equal(edge.infer(request).outputs["score"], expected)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_cloud_told_to_stop_leaves_in_order(bundle, number):
+    with cloud_process(bundle, "go") as (process, address), CloudClient(address, PlainChannels(insecure=True)) as edge:
+        edge.connect()
+        edge.infer(mid_request(bundle)[0])
+        process.send_signal(number)
+        assert process.wait(10) == 0
+        until(lambda: not edge.connected)
+        with pytest.raises(Refused, match="being stopped"):
+            edge.infer(mid_request(bundle)[0])

@@ -1,0 +1,151 @@
+"""The link estimator on arrivals of a simulated bottleneck: steps, slow start, bunched reads, small payloads."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from suture_partitioner.link import MIN_PAYLOAD_BYTES, PRIOR, LinkEstimator, dispersion
+from suture_partitioner.types import LinkEstimate
+
+
+def arrivals_of(payload_bytes, rate_bps, *, chunks=12, rtt_s=0.04, first_window=None, jitter_s=0.0, seed=0):
+    """(offset, time) of each chunk behind a bottleneck; with `first_window`, TCP's doubling windows, one an RTT."""
+    rng = np.random.default_rng(seed)
+    sizes = np.diff(np.linspace(0, payload_bytes, chunks + 1).astype(int))
+    sent, window, window_start_s, free_s, arrivals = 0, first_window, 0.0, 0.0, []
+    window_end = window
+    for size in sizes:
+        if window is not None and sent + size > window_end:
+            window, window_start_s = window * 2, window_start_s + rtt_s
+            window_end += window
+        free_s = max(free_s, window_start_s) + 8 * size / rate_bps
+        sent += int(size)
+        arrivals.append((sent, free_s + abs(rng.normal(0, jitter_s)) if jitter_s else free_s))
+    return arrivals
+
+
+def feed(estimator, rate_bps, now_s, *, payload_bytes=120_000, rtt_s=0.04, **kwargs):
+    arrivals = arrivals_of(payload_bytes, rate_bps, rtt_s=rtt_s, **kwargs)
+    estimator.on_upload(payload_bytes, arrivals, arrivals[-1][1] + rtt_s, now_s)
+
+
+def test_before_any_traffic_the_stated_prior_holds():
+    assert LinkEstimator().estimate() == PRIOR
+    prior = LinkEstimate(bandwidth_bps=3e6, rtt_s=0.2)
+    assert LinkEstimator(prior).estimate() == prior
+    assert PRIOR.samples == 0
+
+
+@pytest.mark.parametrize("rate_bps", [0.5e6, 2e6, 20e6, 60e6])
+def test_one_request_shows_the_rate_within_a_fifth(rate_bps):
+    estimator = LinkEstimator()
+    feed(estimator, rate_bps, 1.0)
+    link = estimator.estimate()
+    assert link.bandwidth_bps == pytest.approx(rate_bps, rel=0.2)
+    assert link.rtt_s == pytest.approx(0.04, rel=0.05)
+    assert (link.samples, link.measured_at_s) == (1, 1.0)
+
+
+def test_steps_from_20_to_2_to_20_are_followed_after_two_requests():
+    estimator = LinkEstimator()
+    now_s = 0.0
+    for rate_bps in (20e6, 2e6, 20e6):
+        for request in range(5):
+            now_s += 1
+            feed(estimator, rate_bps, now_s, jitter_s=0.0005, seed=int(now_s))
+            if request >= 1:
+                assert estimator.estimate().bandwidth_bps == pytest.approx(rate_bps, rel=0.2), (rate_bps, request)
+        assert estimator.estimate().spread_bps < 0.1 * rate_bps
+
+
+def test_slow_start_does_not_hide_the_bottleneck():
+    estimator = LinkEstimator()
+    feed(estimator, 20e6, 1.0, first_window=14_600)
+    assert estimator.estimate().bandwidth_bps == pytest.approx(20e6, rel=0.2)
+
+
+def test_a_stray_sample_among_three_is_dropped_and_shows_as_spread():
+    estimator = LinkEstimator()
+    for now_s, rate_bps in enumerate((10e6, 10e6, 1e6)):
+        feed(estimator, rate_bps, float(now_s))
+    link = estimator.estimate()
+    assert link.bandwidth_bps == pytest.approx(10e6, rel=0.05)
+    assert link.spread_bps > 1e6
+
+
+def test_chunks_that_a_busy_receiver_read_at_once_do_not_look_like_a_fast_link():
+    estimator = LinkEstimator()
+    bunched = [(10_000 * i, 0.5 + 0.0021 * i) for i in range(1, 13)]  # 38 Mbit/s, half a second late
+    estimator.on_upload(120_000, bunched, bunched[-1][1] + 0.04, 1.0)
+    assert estimator.estimate().bandwidth_bps < 8e6
+
+
+def test_small_payloads_tell_the_round_trip_only():
+    estimator = LinkEstimator()
+    feed(estimator, 2e6, 1.0, payload_bytes=MIN_PAYLOAD_BYTES - 1, rtt_s=0.1)
+    link = estimator.estimate()
+    assert link.bandwidth_bps == PRIOR.bandwidth_bps
+    assert link.rtt_s == pytest.approx(0.1)
+    assert link.samples == 0
+
+
+def test_without_arrivals_the_uploads_time_counts_and_the_first_request_only_until_the_second():
+    estimator = LinkEstimator()
+    estimator.on_heartbeat(0.04, 0.5)
+    estimator.on_upload(100_000, [], 0.04 + 0.8 / 2, 1.0)  # in slow start: half the rate
+    assert estimator.estimate().bandwidth_bps == pytest.approx(2e6, rel=0.01)
+    estimator.on_upload(100_000, [], 0.04 + 0.8 / 4, 2.0)
+    assert estimator.estimate().bandwidth_bps == pytest.approx(4e6, rel=0.01)
+    assert estimator.estimate().spread_bps == 0
+
+
+def test_heartbeats_that_queued_behind_an_upload_do_not_raise_the_round_trip():
+    estimator = LinkEstimator()
+    for now_s in range(5):
+        estimator.on_heartbeat(0.04, float(now_s))
+        estimator.on_heartbeat(0.6, now_s + 0.5, uploading=True)
+    assert estimator.estimate().rtt_s == pytest.approx(0.04)
+
+
+def test_the_round_trip_follows_a_change_of_path_after_two_idle_heartbeats():
+    estimator = LinkEstimator()
+    for now_s, rtt_s in enumerate((0.04, 0.04, 0.04, 0.2, 0.2)):
+        estimator.on_heartbeat(rtt_s, float(now_s))
+    assert estimator.estimate().rtt_s == pytest.approx(0.2)
+
+
+def test_on_a_busy_link_the_smallest_recent_round_trip_counts():
+    estimator = LinkEstimator()
+    for now_s, rtt_s in ((0.0, 0.5), (1.0, 0.09), (2.0, 0.7)):
+        estimator.on_heartbeat(rtt_s, now_s, uploading=True)
+    assert estimator.estimate().rtt_s == pytest.approx(0.09)
+
+
+def test_dispersion_needs_three_arrivals_that_can_be_told_apart():
+    assert dispersion([]) is None
+    assert dispersion([(1000, 0.0), (2000, 0.1)]) is None
+    assert dispersion([(1000 * i, 0.0001 * i) for i in range(15)]) is None
+    assert dispersion([(1000 * i, 0.008 * i) for i in range(5)]) == pytest.approx(1e6)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 10**9),
+            st.lists(st.tuples(st.integers(0, 10**9), st.floats(-10, 1e6)), max_size=20),
+            st.floats(-10, 1e6),
+        ),
+        max_size=8,
+    )
+)
+def test_whatever_a_server_reports_the_estimate_is_a_link_that_can_be_planned_with(uploads):
+    estimator = LinkEstimator()
+    for now_s, (payload_bytes, arrivals, round_trip_s) in enumerate(uploads):
+        estimator.on_upload(payload_bytes, arrivals, round_trip_s, float(now_s))
+    link = estimator.estimate()
+    assert 0 < link.bandwidth_bps <= 1e11
+    assert link.rtt_s > 0
+    assert link.spread_bps >= 0
+    assert link.spread_s >= 0

@@ -1,0 +1,298 @@
+"""The codec contract, run over every registered codec: round trips, determinism, damage, bounds, golden payloads."""
+
+import base64
+import hashlib
+import json
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from suture_protocol.codecs.registry import codec_ids, default_codec, get_codec
+from suture_protocol.errors import CodecError
+from suture_protocol.limits import MAX_AXIS
+
+# Rows are added when a codec or a layout is; those that are there never change.
+GOLDEN = Path(__file__).parent / "golden" / "payloads.json"
+DTYPES = ("bool", "uint8", "int8", "uint16", "int16", "float16", "int32", "uint32", "float32", "int64", "float64")
+SHAPES = (
+    (1, 1, 24, 31),
+    (1, 2, 9, 16),
+    (1, 3, 40, 33),
+    (1, 4, 17, 8),
+    (1, 32, 7, 7),
+    (1, 1, 1, 1),
+    (1, 3, 1, 2),
+    (1, 0, 5),
+    (1, 1, 0, 7),
+    (1,),
+    (),
+    (1, 2, 3, 4, 5),
+)
+IMAGE_SHAPES = tuple(shape for shape in SHAPES if len(shape) == 4 and 0 not in shape and shape[1] <= 4)
+
+every_codec = pytest.mark.parametrize("codec_id", codec_ids())
+
+
+def smooth(shape: tuple[int, ...], dtype: str, seed: int = 0) -> np.ndarray:
+    """Values that vary slowly along the last axis, as images and activations do."""
+    steps = np.random.default_rng(seed).integers(-6, 7, shape)
+    values = np.abs(np.cumsum(steps, axis=-1) if steps.ndim else steps)
+    if dtype == "bool":
+        return np.asarray(values % 2 == 0)
+    scale = 13 if np.dtype(dtype).itemsize > 1 else 1
+    return np.asarray((values * scale % 120 if scale == 1 else values * scale).astype(dtype))
+
+
+def cases(codec_id: str) -> list[np.ndarray]:
+    codec = get_codec(codec_id)
+    return [smooth(shape, dtype) for shape in SHAPES for dtype in DTYPES if codec.accepts(shape, dtype)]
+
+
+@every_codec
+def test_lossless_codecs_give_back_what_they_took_and_lossy_ones_come_close(codec_id):
+    codec = get_codec(codec_id)
+    assert cases(codec_id)
+    for array in cases(codec_id):
+        decoded = codec.decode(codec.encode(array), array.shape, array.dtype.name)
+        assert decoded.shape == array.shape
+        assert decoded.dtype == array.dtype
+        assert decoded.flags.writeable
+        if codec.lossless:
+            np.testing.assert_array_equal(decoded, array)
+        else:
+            error = decoded.astype(int) - array.astype(int)
+            # Colour goes through YCbCr; a smooth grey image comes within two levels on average.
+            assert np.abs(error).mean() <= (2 if array.shape[1] == 1 else 12)
+
+
+@every_codec
+def test_memory_layout_and_byte_order_do_not_matter(codec_id):
+    codec = get_codec(codec_id)
+    for array in cases(codec_id):
+        expected = codec.encode(array)
+        views = [np.asfortranarray(array), array.astype(array.dtype.newbyteorder(">"))]
+        if array.ndim == 4:
+            strided = np.zeros((1, array.shape[1], array.shape[2], array.shape[3] * 2), array.dtype)[..., ::2]
+            strided[:] = array
+            views += [strided, np.ascontiguousarray(array.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)]
+        for view in views:
+            assert codec.encode(view) == expected
+
+
+@every_codec
+def test_the_same_array_always_gives_the_same_bytes(codec_id):
+    for array in cases(codec_id):
+        assert get_codec(codec_id).encode(array) == get_codec(codec_id).encode(array.copy())
+
+
+@every_codec
+def test_payloads_decode_from_any_buffer_and_leave_it_alone(codec_id):
+    codec = get_codec(codec_id)
+    array = cases(codec_id)[0]
+    payload = codec.encode(array)
+    framed = memoryview(b"head" + payload + b"tail")[4:-4]
+    decoded = codec.decode(framed, array.shape, array.dtype.name)
+    decoded[...] = 0
+    assert bytes(framed) == payload
+
+
+@every_codec
+def test_what_a_codec_does_not_accept_it_refuses_both_ways(codec_id):
+    codec = get_codec(codec_id)
+    for shape, dtype in (((1, 5, 4, 4), "complex64"), ((1, MAX_AXIS + 1), "uint8"), ((1,) * 9, "uint8")):
+        assert not codec.accepts(shape, dtype)
+        with pytest.raises(CodecError):
+            codec.decode(b"\x01" * 80, shape, dtype)
+    with pytest.raises(ValueError, match=r"not|does"):
+        codec.encode(np.zeros((1, 5, 4, 4), np.complex64))
+
+
+@every_codec
+def test_a_payload_of_another_tensor_is_refused(codec_id):
+    codec = get_codec(codec_id)
+    array = smooth((1, 3, 40, 33), "uint8")
+    payload = codec.encode(array)
+    for shape in ((1, 3, 40, 34), (1, 1, 40, 33), (1, 3, 39, 33), (1, 3, 4000, 3300)):
+        with pytest.raises(CodecError):
+            codec.decode(payload, shape, "uint8")
+    with pytest.raises(CodecError):
+        codec.decode(payload, array.shape, "float32")
+
+
+@every_codec
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_damaged_payload_gives_a_codec_error_or_an_array_of_the_declared_shape(codec_id, data):
+    codec = get_codec(codec_id)
+    array = data.draw(st.sampled_from(cases(codec_id)))
+    payload = bytearray(codec.encode(array))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, max(len(payload) - 1, 0)))
+        kind = data.draw(st.sampled_from(("set", "cut", "insert", "delete")))
+        if kind == "set" and payload:
+            payload[at] = data.draw(st.integers(0, 255))
+        elif kind == "cut":
+            del payload[at:]
+        elif kind == "insert":
+            payload[at:at] = data.draw(st.binary(min_size=1, max_size=9))
+        else:
+            del payload[at : at + 3]
+    try:
+        decoded = codec.decode(bytes(payload), array.shape, array.dtype.name)
+    except CodecError:
+        return
+    assert (decoded.shape, decoded.dtype) == (array.shape, array.dtype)
+
+
+@every_codec
+@settings(max_examples=100, deadline=None)
+@given(payload=st.binary(max_size=200))
+def test_noise_is_refused_or_has_the_declared_shape(codec_id, payload):
+    try:
+        decoded = get_codec(codec_id).decode(payload, (1, 1, 5, 6), "uint8")
+    except CodecError:
+        return
+    assert decoded.shape == (1, 1, 5, 6)
+
+
+def test_a_zstd_frame_that_would_inflate_beyond_its_header_is_not_inflated():
+    bomb = get_codec("zstd").encode(np.zeros((1, 1 << 12, 1 << 12), np.uint8))
+    assert len(bomb) < 2000
+    with pytest.raises(CodecError, match="declares 16777216 bytes"):
+        get_codec("zstd").decode(bomb, (1, 16), "uint8")
+
+
+def test_a_zstd_frame_without_a_declared_size_and_one_with_trailing_bytes_are_refused():
+    import zstandard
+
+    anonymous = zstandard.ZstdCompressor(write_content_size=False).compress(b"\0" * 16)
+    with pytest.raises(CodecError):
+        get_codec("zstd").decode(anonymous, (1, 16), "uint8")
+    with pytest.raises(CodecError):
+        get_codec("zstd").decode(get_codec("zstd").encode(np.zeros((1, 16), np.uint8)) + b"x", (1, 16), "uint8")
+
+
+def test_jpeg_with_larger_dimensions_than_declared_is_refused_before_it_is_decoded():
+    header = bytearray(get_codec("jpeg").encode(np.zeros((1, 1, 8, 8), np.uint8)))
+    at = header.index(b"\xff\xc0") + 5
+    header[at : at + 4] = b"\xff\xdc\xff\xdc"  # 65,500 × 65,500: four gigabytes
+    with pytest.raises(CodecError, match="65500 x 65500"):
+        get_codec("jpeg").decode(bytes(header), (1, 1, 8, 8), "uint8")
+
+
+def test_progressive_jpeg_is_refused():
+    out = BytesIO()
+    Image.fromarray(smooth((1, 1, 64, 64), "uint8")[0, 0]).save(out, format="JPEG", progressive=True)
+    with pytest.raises(CodecError, match="progressive"):
+        get_codec("jpeg").decode(out.getvalue(), (1, 1, 64, 64), "uint8")
+
+
+def test_jpeg_quality_trades_size_for_error():
+    array = smooth((1, 1, 64, 64), "uint8")
+    small, large = (get_codec("jpeg", {"quality": q}).encode(array) for q in ("30", "95"))
+    assert len(small) < len(large)
+    assert large == get_codec("jpeg").encode(array)
+
+
+def test_jpegls_never_sends_more_than_the_raw_image_and_a_byte():
+    noise = np.random.default_rng(0).integers(0, 256, (1, 1, 64, 64), dtype=np.uint8)
+    assert len(get_codec("jpegls").encode(noise)) == noise.size + 1
+
+
+def test_jpegls_codes_twelve_bits_in_uint16_as_twelve():
+    array = smooth((1, 1, 64, 64), "uint16") % 4096
+    assert len(get_codec("jpegls").encode(array)) < array.size
+
+
+def test_jpegls_spends_next_to_nothing_on_grey_sent_as_colour():
+    grey = smooth((1, 1, 64, 64), "uint8")
+    colour = np.repeat(grey, 3, axis=1)
+    assert len(get_codec("jpegls").encode(colour)) < 1.4 * len(get_codec("jpegls").encode(grey))
+
+
+def test_jpegls_that_stops_without_an_end_marker_is_refused_at_once():
+    # The library beneath would count to 2^32 on such a stream.
+    array = smooth((1, 2, 24, 31), "uint8")
+    payload = get_codec("jpegls").encode(array)
+    for size in range(20, len(payload) - 1, 7):
+        with pytest.raises(CodecError):
+            get_codec("jpegls").decode(payload[:size], array.shape, "uint8")
+
+
+@pytest.mark.parametrize(
+    ("codec_id", "config", "message"),
+    [
+        ("gzip", {}, "unknown codec 'gzip'; this side has: raw, zstd"),
+        ("raw", {"level": "3"}, "has no setting 'level'"),
+        ("zstd", {"level": "high"}, "whole number"),
+        ("zstd", {"level": "20"}, "between 1 and 19"),
+        ("jpeg", {"quality": "0"}, "between 1 and 100"),
+        ("jpeg", {"quality": "९"}, "whole number"),
+        ("jpeg", {"quality": "9" * 5000}, "whole number"),
+    ],
+)
+def test_unknown_codecs_and_settings_are_refused_with_what_there_is(codec_id, config, message):
+    with pytest.raises(CodecError, match=message):
+        get_codec(codec_id, config)
+
+
+@pytest.mark.parametrize(("codec_id", "config"), [("zstd", {"level": "9"}), ("jpeg", {"quality": "80"}), ("raw", {})])
+def test_a_codecs_configuration_makes_the_same_codec_again(codec_id, config):
+    codec = get_codec(codec_id, config)
+    assert codec.config == config
+    assert get_codec(codec.id, codec.config).encode(smooth((1, 1, 9, 9), "uint8")) == codec.encode(
+        smooth((1, 1, 9, 9), "uint8")
+    )
+
+
+def test_the_default_is_an_image_codec_for_images_at_the_input_and_zstd_for_the_rest():
+    assert default_codec((1, 1, 224, 224), "uint8", True) == "jpegls"
+    assert default_codec((1, 3, 512, 512), "uint16", True) == "jpegls"
+    assert default_codec((1, 1, 224, 224), "uint8", False) == "zstd"
+    assert default_codec((1, 1, 96, 160, 160), "int16", True) == "zstd"
+    assert default_codec((1, 500, 12), "float32", True) == "zstd"
+
+
+def golden_arrays() -> dict[str, np.ndarray]:
+    """Made by integer arithmetic alone, so that they are the same everywhere and for ever."""
+    row, column = np.mgrid[0:19, 0:23]
+    ramp = (row * 7 + column * 3 + (row * column) // 5) % 256
+    return {
+        "grey": ramp.astype(np.uint8)[None, None],
+        "colour": np.stack([ramp, (ramp + row) % 256, (ramp + 3 * column) % 256]).astype(np.uint8)[None],
+        "colour-alike": np.stack([ramp, ramp, ramp]).astype(np.uint8)[None],
+        "twelve-bit": (ramp * 16).astype(np.uint16)[None, None],
+        "four-planes": np.stack([ramp, ramp // 2, ramp // 3, ramp // 4]).astype(np.uint8)[None],
+        "tiny": np.arange(4, dtype=np.uint8).reshape(1, 1, 2, 2),
+        "values": (ramp.astype(np.float32) / 8)[None],
+        "empty": np.zeros((1, 0, 3), np.uint8),
+    }
+
+
+@pytest.mark.parametrize("golden", json.loads(GOLDEN.read_text()), ids=lambda g: f"{g['codec']}-{g['array']}")
+def test_payloads_written_by_earlier_versions_decode_for_ever(golden):
+    array = golden_arrays()[golden["array"]]
+    payload = base64.b64decode(golden["payload"])
+    assert hashlib.sha256(array.tobytes()).hexdigest() == golden["array_sha256"]
+    codec = get_codec(golden["codec"], golden["config"])
+    decoded = codec.decode(payload, tuple(golden["shape"]), golden["dtype"])
+    if codec.lossless:
+        np.testing.assert_array_equal(decoded, array)
+    else:
+        assert np.abs(decoded.astype(int) - array.astype(int)).max() <= golden["largest_error"] + 2
+
+
+def test_importing_the_protocol_loads_no_codec_library():
+    code = (
+        "import sys, suture_protocol.codecs.registry, suture_protocol.payload;"
+        "print([m for m in ('PIL', 'zstandard', 'jpeg_ls', '_CharLS', 'grpc', 'torch') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
