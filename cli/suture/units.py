@@ -1,4 +1,4 @@
-"""What the commands that run heads share: opening the bundle, choosing engine and artefact, emulating a slow device."""
+"""What the commands that run heads share: the bundle, engine and artefact, the way to the cloud, the progress bar."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from suture_edge.client import CloudClient
     from suture_edge.heads import Heads
     from suture_edge.slowdown import Slowdown
     from suture_partitioner.profile import Progress
@@ -56,20 +59,61 @@ def open_heads(bundle: Path, engine: str, precision: str, threads: int, slow: Sl
     return Heads(opened, made, variant, threads=threads, slow=slow)
 
 
+def open_client(cloud: str | None, *, insecure: bool) -> CloudClient | None:
+    """A client of the cloud at `cloud`, not connected yet; None without one.
+
+    Raises:
+        UsageError: not an address, or one that must not be used so.
+    """
+    if cloud is None:
+        return None
+    from suture_edge.channels import PlainChannels
+    from suture_edge.client import CloudClient
+    from suture_protocol.address import parse_address, refuse_without_tls
+
+    address = parse_address(cloud)
+    refuse_without_tls(address, insecure=insecure)
+    return CloudClient(address, PlainChannels(insecure=insecure))
+
+
 @contextmanager
 def profiling_bar() -> Iterator[Progress]:
-    """A progress bar on stderr that appears with the first report and vanishes at the end."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    """A progress bar on stderr that appears with the first report and is gone after the last, so that lines of output
+    which follow it stand alone."""
+    bars: list[Bar] = []
+
+    def report(done: int, total: int, text: str) -> None:
+        if not bars and done < total:
+            bars.append(_bar())
+            bars[0].add_task(text, total=total)
+            bars[0].start()
+        for bar in bars:
+            bar.update(bar.task_ids[0], completed=done, total=total, description=text[:48])
+            if done >= total:
+                bar.stop()
+        if done >= total:
+            bars.clear()
+
+    try:
+        yield report
+    finally:
+        for bar in bars:
+            bar.stop()
+
+
+def _bar() -> Bar:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
 
     from suture.console import stderr_console
 
     columns: tuple[Any, ...] = (TextColumn("{task.description:<48}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=stderr_console(), transient=True) as bar:
-        tasks: list[Any] = []
-
-        def report(done: int, total: int, text: str) -> None:
-            if not tasks:
-                tasks.append(bar.add_task(text, total=total))
-            bar.update(tasks[0], completed=done, total=total, description=text[:48])
-
-        yield report
+    # rich would send what is written to stdout meanwhile to stderr, results and all.
+    return Bar(
+        *columns,
+        TimeElapsedColumn(),
+        console=stderr_console(),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )

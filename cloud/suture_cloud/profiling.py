@@ -22,6 +22,7 @@ from suture_partitioner.profile import Progress, Subject, measure
 from suture_partitioner.profile_file import cache_folder, fits, load_profile, profile_key, profile_to_json, save_profile
 from suture_partitioner.types import Profile
 from suture_protocol.codecs.registry import get_codec
+from suture_protocol.errors import SutureError
 
 _log = logging.getLogger(__name__)
 
@@ -108,12 +109,15 @@ class TailProfiles:
         self._thread.start()
 
     def profile_json(self, bundle_digest: str) -> str | None:
-        """The profile as JSON; None while it is still being measured."""
+        """The profile as JSON; None while it is being measured, and where it cannot be (the log says why)."""
         return self._ready.get(bundle_digest)
 
     def _measure_all(self) -> None:
         for tails in self._tails:
-            self._ready[tails.bundle.digest] = profile_to_json(self._profile(tails))
+            try:
+                self._ready[tails.bundle.digest] = profile_to_json(self._profile(tails))
+            except (SutureError, RuntimeError) as error:  # the others are measured all the same
+                _log.error("the tails of %s cannot be measured: %s", tails.bundle.name, error)
 
     def _profile(self, tails: Tails) -> Profile:
         path = self._folder / f"cloud-{tails.bundle.name}-{self._key(tails)}.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import OrderedDict
@@ -15,7 +16,7 @@ from torch import fx
 
 from suture_cloud.executor import TailRequest, TailResult
 from suture_models.bundle import Bundle
-from suture_models.manifest import INPUT_CUT, Cut
+from suture_models.manifest import INPUT_CUT, Cut, QuantParams
 from suture_models.program import Program, load_program, subgraph
 from suture_protocol.errors import BundleError, UsageError
 
@@ -63,7 +64,7 @@ class Tails:
             The network's outputs by name, float32, batch axis leading.
 
         Raises:
-            BundleError: the bundle lacks the cut or the variant.
+            BundleError: the bundle lacks the cut or the variant, or the tensors are not those of its boundary.
         """
         cut = self.bundle.cut(request.cut_id)
         with torch.inference_mode():
@@ -76,28 +77,36 @@ class Tails:
             raise BundleError(f"cut {cut.id} has {len(cut.boundary)} tensors, the request {len(request.tensors)}")
         variant = None if cut.id == INPUT_CUT else self.bundle.variant(request.variant_id)
         tensors = []
+        batch = request.tensors[0].shape[:1]
         for array, spec in zip(request.tensors, cut.boundary, strict=True):
+            dtype = spec.dtype if variant is None else variant.wire_dtype(cut, spec)
+            if array.shape != (*batch, *spec.shape[1:]) or array.dtype.name != dtype:
+                expected = f"{dtype} {spec.shape} for any batch"
+                raise BundleError(f"cut {cut.id}: {spec.name} is {array.dtype} {array.shape}, expected {expected}")
             tensor = torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self.device)
             quant = variant.quantiser(cut, spec) if variant is not None else None
-            if quant is not None:
-                shape = [1] * tensor.dim()
-                if quant.axis is not None:
-                    shape[quant.axis] = -1
-                scale = torch.tensor(quant.scale, device=self.device).reshape(shape)
-                offset = torch.tensor(quant.offset, device=self.device).reshape(shape)
-                tensor = tensor.to(torch.float32) * scale + offset
-            tensors.append(tensor)
+            tensors.append(tensor if quant is None else _dequantised(tensor, quant))
         return tensors
 
     def _tail(self, cut: Cut) -> fx.GraphModule:
         with self._lock:
             if cut.id not in self._built:
                 inputs = tuple(t.name for t in cut.boundary)
-                self._built[cut.id] = subgraph(self._program, inputs, self._program.outputs).eval()
+                self._built[cut.id] = subgraph(self._program, inputs, self._program.outputs, self.device).eval()
                 while len(self._built) > _TAILS_KEPT:
                     self._built.popitem(last=False)
             self._built.move_to_end(cut.id)
             return self._built[cut.id]
+
+
+def _dequantised(codes: torch.Tensor, quant: QuantParams) -> torch.Tensor:
+    """`suture_models.quant.dequantise` on the tensor's own device."""
+    shape = [1] * codes.dim()
+    if quant.axis is not None:
+        shape[quant.axis] = -1
+    scale = torch.tensor(quant.scale, device=codes.device).reshape(shape)
+    offset = torch.tensor(quant.offset, device=codes.device).reshape(shape)
+    return codes.to(torch.float32) * scale + offset
 
 
 class LocalExecutor:
@@ -109,7 +118,7 @@ class LocalExecutor:
         Args:
             bundles: The bundles to serve.
             device: Where tails run.
-            threads: torch's threads on the CPU; few small tails gain from more than one.
+            threads: torch's threads on the CPU, for the whole process; few small tails gain from more than one.
 
         Raises:
             BundleError: a program cannot be read.
@@ -119,15 +128,16 @@ class LocalExecutor:
 
     async def run(self, requests: list[TailRequest]) -> list[TailResult]:
         """See `Executor.run`."""
-        import asyncio
-
         return [await asyncio.to_thread(self.run_one, request) for request in requests]
 
     def run_one(self, request: TailRequest) -> TailResult:
         """One request, timed; an error is told in the result."""
-        start = time.perf_counter()
+        start_s = time.perf_counter()
         try:
+            if request.bundle_digest not in self.tails:
+                have = ", ".join(digest[:12] for digest in self.tails) or "none"
+                raise BundleError(f"this executor does not hold bundle {request.bundle_digest[:12]}; it has: {have}")
             outputs = self.tails[request.bundle_digest].run(request)
-        except (KeyError, BundleError, RuntimeError) as error:
-            return TailResult(outputs={}, tail_s=time.perf_counter() - start, error=str(error) or repr(error))
-        return TailResult(outputs=outputs, tail_s=time.perf_counter() - start)
+        except (BundleError, RuntimeError) as error:
+            return TailResult(outputs={}, tail_s=time.perf_counter() - start_s, error=str(error) or repr(error))
+        return TailResult(outputs=outputs, tail_s=time.perf_counter() - start_s)

@@ -25,10 +25,6 @@ from suture_protocol.states import Role, State
 
 _log = logging.getLogger(__name__)
 _JOIN_S: Final = 2.0
-#: Payloads up to what HTTP/2 has under way at first pass without holding anything up for long.
-_BULK_BYTES: Final = 64 * 1024
-#: How long what the transport took of a bulk payload may still be draining.
-_DRAIN_S: Final = 1.0
 
 
 class Listener(Protocol):
@@ -77,7 +73,6 @@ class SessionCall:
         self._welcome: Welcome | None = None
         self._error: SutureError | None = None
         self._heard_at_s = self._moved_at_s = clock()
-        self._bulk_at_s = float("-inf")
         self._call: Any = None
         self._call = channel.stream_stream(f"/{SERVICE}/{SESSION_METHOD}")(self._frames())
         self._reader = threading.Thread(target=self._read, name="suture-session", daemon=True)
@@ -106,11 +101,10 @@ class SessionCall:
         """When the last frame arrived."""
         return self._heard_at_s
 
-    def pressure(self) -> tuple[bool, float]:
-        """Whether bulk is filling the path, so that everything on it is late, and when the transport last took some."""
-        with self._changed:
-            bulk = any(len(u.request.payload) > _BULK_BYTES for u in self._uploads)
-            return bulk or self._clock() - self._bulk_at_s < _DRAIN_S, self._moved_at_s
+    @property
+    def moved_at_s(self) -> float:
+        """When the transport last took a frame."""
+        return self._moved_at_s
 
     def upload(self, upload: Upload) -> None:
         """Puts a request in line; it starts as soon as the cloud's limits have room for it.
@@ -204,8 +198,6 @@ class SessionCall:
             raise RuntimeError("nothing to send")
         event = upload.next_event(self._next_id)
         self._next_id = max(self._next_id, upload.request_id + 1)
-        if len(upload.request.payload) > _BULK_BYTES:
-            self._bulk_at_s = self._clock()
         if upload.done:
             self._uploads.remove(upload)
         return event, upload

@@ -14,8 +14,9 @@ CHANNEL_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     ("grpc.max_send_message_length", MAX_FRAME_BYTES),
     # Otherwise gRPC lets channels to the same address share one connection, and a heartbeat waits behind an upload.
     ("grpc.use_local_subchannel_pool", 1),
+    # `min_reconnect_backoff_ms` stays at its 20 s: it is also how long an attempt to connect may take, and 100 ms there
+    # makes every path with a longer round trip unreachable.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     # Keeps NAT entries alive. The heartbeat notices a dead path far sooner, and knows an upload that fills a slow
     # link from a dead one; this is the second line, and must not fire before it.

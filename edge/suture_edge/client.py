@@ -68,6 +68,7 @@ class CloudClient:
         self._lock = threading.Lock()
         self._connecting = threading.Lock()
         self._connection: Connection | None = None
+        self._opening: Connection | None = None
         self._welcome: Welcome | None = None
         self._closed = threading.Event()
 
@@ -84,6 +85,11 @@ class CloudClient:
         """Whether there is a connection, as far as is known."""
         with self._lock:
             return self._connection is not None and self._connection.alive
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed for good."""
+        return self._closed.is_set()
 
     @property
     def welcome(self) -> Welcome | None:
@@ -109,7 +115,13 @@ class CloudClient:
             if self._closed.is_set():
                 raise LinkError(f"this client of the cloud at {self.address} is closed")
             connection = Connection(self.address, self._channels, self._hello, self._pulse, self._clock)
-            welcome = connection.open(timeout_s)
+            with self._lock:
+                self._opening = connection
+            try:
+                welcome = connection.open(timeout_s)
+            finally:
+                with self._lock:
+                    self._opening = None
             with self._lock:
                 self._connection, self._welcome = connection, welcome
         return welcome
@@ -186,6 +198,10 @@ class CloudClient:
     def close(self) -> None:
         """Closes the connection for good; what is in flight fails with a LinkError."""
         self._closed.set()
+        with self._lock:
+            opening = self._opening
+        if opening is not None:  # or closing would wait as long as an attempt to connect may take
+            opening.close()
         with self._connecting:
             self._drop()
 

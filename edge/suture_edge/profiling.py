@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +25,8 @@ from suture_partitioner.profile import Progress, Subject, measure
 from suture_partitioner.profile_file import cache_folder, fits, load_profile, profile_key, save_profile
 from suture_partitioner.types import Profile
 from suture_protocol.codecs.registry import get_codec
+
+_log = logging.getLogger(__name__)
 
 #: What `infer --cut auto` may spend on first use.
 QUICK_BUDGET_S = 12.0
@@ -58,7 +62,7 @@ def measure_edge(
         progress: See `suture_partitioner.profile.measure`.
 
     Raises:
-        BundleError: the variant has no head for any cut.
+        BundleError: a head cannot be cut out of the variant's artefact.
         CapabilityMissing: the engine's library is not installed.
     """
     manifest = heads.bundle.manifest
@@ -100,13 +104,12 @@ def layer_times(heads: Heads, image: NDArray[Any]) -> dict[str, float]:
     last = heads.bundle.cut(LAST_CUT)
     if not heads.variant.has_cut(last):
         return {}
-    head = counting.load(heads.bundle, heads.variant, last, threads=heads.threads)
     least: dict[str, float] = {}
-    for _ in range(_COUNTED_RUNS):
-        head.run(image)
-        for name, seconds in head.layer_times_s().items():
-            least[name] = min(seconds, least.get(name, seconds))
-    head.close()
+    with closing(counting.load(heads.bundle, heads.variant, last, threads=heads.threads)) as head:
+        for _ in range(_COUNTED_RUNS):
+            head.run(image)
+            for name, seconds in head.layer_times_s().items():
+                least[name] = min(seconds, least.get(name, seconds))
     return least
 
 
@@ -150,8 +153,10 @@ def cached_profile(
         preprocess_s=preprocess_s,
         progress=progress,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_profile(profile, path)
+    try:
+        save_profile(profile, path)
+    except OSError as error:  # a unit with a read-only home works on, and measures again next time
+        _log.warning("the profile of %s is not kept: %s", heads.bundle.name, error)
     return profile
 
 

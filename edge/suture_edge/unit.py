@@ -2,49 +2,38 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
 from suture_edge.client import CloudClient
 from suture_edge.heads import Heads
 from suture_edge.outputs import readable
-from suture_edge.profiling import cached_profile
+from suture_edge.planning import Planning
+from suture_edge.reach import Reach
 from suture_edge.record import Inference
 from suture_edge.results import CloudResult
+from suture_edge.settings import AUTO, check_settings
+from suture_edge.settings import UnitSettings as UnitSettings  # re-exported: it belongs to the unit's interface
 from suture_edge.slowdown import Slowdown, SlowedCodec, full_speed
 from suture_edge.uploads import request_of
 from suture_models.manifest import INPUT_CUT, LAST_CUT, Cut
 from suture_models.picture import Picture
 from suture_models.preprocess import preprocess
 from suture_partitioner.link import LinkEstimator
-from suture_partitioner.plan import Planner
 from suture_partitioner.profile import Progress
-from suture_partitioner.profile_file import profile_from_json
-from suture_partitioner.types import Choice, Constraints, Plan, Profile, Steps
+from suture_partitioner.types import Choice, Plan, Profile, Steps
+from suture_protocol.codecs.base import Codec
 from suture_protocol.codecs.registry import default_codec, get_codec
-from suture_protocol.errors import InputRefused, LinkError
-from suture_protocol.events import Priority
+from suture_protocol.errors import CodecError, InputRefused, LinkError, ProtocolError
 
-#: How long the first plan waits for the cloud to finish measuring its tails.
-PROFILE_WAIT_S = 20.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UnitSettings:
-    """How the unit works. `codec` None takes the planned or the tensor's default one."""
-
-    codec: str | None = None
-    codec_config: tuple[tuple[str, str], ...] = ()
-    constraints: Constraints = field(default_factory=Constraints)
-    priority: Priority = Priority.ROUTINE
-    timeout_s: float = 30.0
-    device_factor: float = 1.0
-    out: Path | None = None
+#: What makes the unit finish an image alone: no path, a cloud that declines, or one that answers nonsense.
+CLOUD_FAILED: Final = (LinkError, ProtocolError, CodecError)
 
 
 class Unit:
@@ -63,7 +52,7 @@ class Unit:
 
         Args:
             heads: Bundle, engine and variant.
-            cloud: The cloud, or None to work alone.
+            cloud: The cloud, or None to work alone. Stays the caller's to close.
             settings: How to work.
             slow: The emulated slow device, for what `heads` does not cover (reading, preprocessing, encoding).
             progress: Told how profiling goes.
@@ -72,214 +61,200 @@ class Unit:
         self.bundle = heads.bundle
         self.cloud = cloud
         self.settings = settings or UnitSettings()
-        self.link = LinkEstimator()
         self._slow = slow
-        self._progress = progress
-        self._planner: Planner | None = None
-        self._current: Choice | None = None
-        self._heard_s = float("-inf")
+        self._reach = None if cloud is None else Reach(cloud)
+        self._planning = Planning(heads, cloud, self.settings, slow=slow, progress=progress)
+        self._stems: dict[str, str] = {}
 
-    def infer(self, name: str, read: Callable[[], Picture], cut: str = "auto") -> Inference:
+    @property
+    def link(self) -> LinkEstimator:
+        """The link as the traffic shows it."""
+        return self._planning.link
+
+    def check(self, cut: str) -> None:
+        """Checks that images can be cut there, as `suture_edge.settings.check_settings` does."""
+        check_settings(
+            self.bundle,
+            self.heads.variant,
+            cut=cut,
+            codec=self.settings.codec,
+            privacy_floor=self.settings.constraints.privacy_floor,
+            has_cloud=self.cloud is not None,
+        )
+
+    def infer(self, name: str, read: Callable[[], Picture], cut: str = AUTO, *, stem: str = "") -> Inference:
         """Does one image and records it.
 
         Where the cloud cannot be reached or declines, the unit finishes alone and `note` says why; a forced cut other
-        than the last does so too.
+        than the last does so too. Time lost on the link before that counts as transfer; what is paid once (profiling)
+        counts nowhere.
 
         Args:
             name: The input, for the record.
             read: Reads it.
             cut: A cut's id, or `auto` to plan.
+            stem: Begins the names of files that hold outputs (masks); by default made from `name`.
 
         Raises:
-            BundleError: the bundle has no such cut.
+            BundleError: the bundle has no such cut, or a file of it is damaged.
+            PlanError: nothing satisfies the constraints.
+            UsageError: the codec does not carry what crosses that cut, or the cloud's address must not be used.
         """
         start_s = time.perf_counter()
         try:
             picture, image = self._slow(lambda: self._read(read))()
         except InputRefused as refusal:
             return Inference(path=name, error=refusal.reason)
-        preprocess_s = time.perf_counter() - start_s
-        note, chosen = "", self.bundle.cut(LAST_CUT)
-        if self.cloud is not None or cut != "auto":
+        read_s = time.perf_counter()
+        work = _Work(name, stem or self._stem(name), picture, image, preprocess_s=read_s - start_s, tried_at_s=read_s)
+        note = ""
+        if cut != LAST_CUT and (cut != AUTO or self.cloud is not None):
             try:
-                choice = self.choose(cut, [image], preprocess_s)
-                chosen = self.bundle.cut(choice.cut_id if choice else cut)
-                if chosen.id != LAST_CUT:
-                    # Planning is paid once and not a step of the image.
-                    start_s = time.perf_counter() - preprocess_s
-                    return self._split(name, picture, image, chosen, choice, start_s, preprocess_s)
-            except LinkError as error:
+                split = self._split(work, cut)
+            except CLOUD_FAILED as error:
                 note = str(error)
-            start_s = time.perf_counter() - preprocess_s
-        return self._alone(name, picture, image, start_s, preprocess_s, note)
+            else:
+                if split is not None:
+                    return split
+        return self._alone(work, note)
 
     def choose(self, cut: str, images: Sequence[NDArray[Any]], preprocess_s: float) -> Choice | None:
-        """The choice for the next image; None for a forced cut, which needs no plan.
-
-        Raises:
-            LinkError: the cloud cannot be reached, or does not give its profile.
-            PlanError: nothing satisfies the constraints.
-        """
-        if cut != "auto":
-            return None
-        if self._planner is None:
-            self._planner = self._make_planner(images, preprocess_s)
-        self._listen()
-        self._current = self._planner.choose(self.link.estimate(), current=self._current)
-        return self._current
+        """The choice for the next image; None for a forced cut, which needs no plan. Raises as `Planning.choose`."""
+        return self._planning.choose(images, preprocess_s) if cut == AUTO else None
 
     def plan(self, images: Sequence[NDArray[Any]], preprocess_s: float) -> Plan:
         """The plan in full, with what was rejected and why; raises as `choose`."""
-        if self._planner is None:
-            self._planner = self._make_planner(images, preprocess_s)
-        self._listen()
-        return self._planner.plan(self.link.estimate(), current=self._current)
+        return self._planning.plan(images, preprocess_s)
 
     def edge_profile(self, images: Sequence[NDArray[Any]], preprocess_s: float) -> Profile:
         """This unit's profile, measured on first use and kept."""
-        return cached_profile(
-            self.heads,
-            lambda: images,
-            device_factor=self.settings.device_factor,
-            slow=self._slow,
-            preprocess_s=preprocess_s,
-            progress=self._progress,
-        )
+        return self._planning.edge_profile(images, preprocess_s)
+
+    def learn(self, result: CloudResult) -> None:
+        """Takes a finished request into the link estimate; for requests sent past this unit on the same link."""
+        self._planning.learn(result)
+
+    def close(self) -> None:
+        """Frees the heads and stops connecting; the cloud's client stays its owner's."""
+        if self._reach is not None:
+            self._reach.close()
+        self.heads.close()
 
     def _read(self, read: Callable[[], Picture]) -> tuple[Picture, NDArray[Any]]:
         picture = read()
         return picture, preprocess(picture, self.bundle.manifest.network)
 
-    def _make_planner(self, images: Sequence[NDArray[Any]], preprocess_s: float) -> Planner:
-        cloud = self._cloud_profile()
-        edge = self.edge_profile(images, preprocess_s)
-        return Planner(self.bundle.manifest, [edge], cloud, self.settings.constraints)
+    def _stem(self, name: str) -> str:
+        """The input's name without its folder and ending, made unique among this unit's inputs."""
+        plain = Path(name).stem
+        stem, count = plain, 1
+        while self._stems.setdefault(stem, name) != name:
+            count += 1
+            stem = f"{plain}-{count}"
+        return stem
 
-    def _cloud_profile(self) -> Profile | None:
-        if self.cloud is None:
+    def _split(self, work: _Work, cut: str) -> Inference | None:
+        """Does one image with the cloud; None where the plan says that the unit should do all of it."""
+        if self._reach is None or self.cloud is None:
+            raise LinkError("no cloud was named")
+        if self.cloud.welcome is None or (cut == AUTO and not self._planning.ready):
+            self._reach.ensure()
+        choice = self.choose(cut, [work.image], work.preprocess_s)
+        chosen = self.bundle.cut(cut if choice is None else choice.cut_id)
+        if chosen.id == LAST_CUT:
+            self._reach.nudge()  # its heartbeat shows when the link would make another choice better
             return None
-        self.cloud.ensure_connected()
-        until_s = time.monotonic() + PROFILE_WAIT_S
-        while True:
-            found = self.cloud.fetch_profile(self.bundle.digest)
-            if found.ready:
-                try:
-                    return profile_from_json(found.profile_json, f"the profile of the cloud at {self.cloud.address}")
-                except ValueError as error:
-                    raise LinkError(str(error)) from error
-            if time.monotonic() > until_s:
-                raise LinkError(
-                    f"the cloud at {self.cloud.address} has not measured its tails within {PROFILE_WAIT_S:.0f} s"
-                )
-            time.sleep(0.1)
+        work.tried_at_s = time.perf_counter()
+        self._reach.ensure()
+        connect_s = time.perf_counter() - work.tried_at_s
+        try:
+            found = self._through(self.cloud, work, chosen, choice, connect_s)
+        except LinkError:
+            self._reach.failed()
+            raise
+        self._reach.succeeded()
+        return found
 
-    def _listen(self) -> None:
-        """Feeds the heartbeat's new round trips to the link estimate."""
-        if self.cloud is None:
-            return
-        for sample in self.cloud.rtt_samples():
-            if sample.at_s > self._heard_s:
-                self.link.on_heartbeat(sample.rtt_s, sample.at_s)
-                self._heard_s = sample.at_s
-
-    def _split(
-        self,
-        name: str,
-        picture: Picture,
-        image: NDArray[Any],
-        cut: Cut,
-        choice: Choice | None,
-        start_s: float,
-        preprocess_s: float,
-    ) -> Inference:
-        if self.cloud is None:
-            raise LinkError("no cloud was named; give --cloud HOST:PORT")
-        self.cloud.ensure_connected()
-        head_start_s = time.perf_counter()
-        boundary = self.heads.run(cut, image)
-        head_s = time.perf_counter() - head_start_s
+    def _through(self, cloud: CloudClient, work: _Work, cut: Cut, choice: Choice | None, connect_s: float) -> Inference:
+        start_s = time.perf_counter()
+        boundary = self.heads.run(cut, work.image)
         encode_start_s = time.perf_counter()
+        codec = SlowedCodec(self._codec(cut, boundary, choice), self._slow)
         request = request_of(
             boundary,
-            SlowedCodec(self._codec(cut, boundary, choice), self._slow),
+            codec,
             bundle_digest=self.bundle.digest,
             cut_id=cut.id,
             variant_id="" if cut.id == INPUT_CUT else self.heads.variant.id,
             priority=self.settings.priority,
         )
-        encode_s = time.perf_counter() - encode_start_s
-        result = self.cloud.infer(request, timeout_s=self.settings.timeout_s)
-        total_s = time.perf_counter() - start_s
-        self._learn(result)
+        send_start_s = time.perf_counter()
+        result = cloud.infer(request, timeout_s=self.settings.timeout_s)
+        away_s = time.perf_counter() - send_start_s
+        self.learn(result)
         took = result.timings
-        away_s = total_s - preprocess_s - head_s - encode_s
         steps = Steps(
-            preprocess_s=preprocess_s,
-            head_s=head_s,
-            encode_s=encode_s,
-            transfer_s=max(away_s - took.queue_s - took.decode_s - took.tail_s, 0.0),
+            preprocess_s=work.preprocess_s,
+            head_s=encode_start_s - start_s,
+            encode_s=send_start_s - encode_start_s,
+            transfer_s=connect_s + max(away_s - took.queue_s - took.decode_s - took.tail_s, 0.0),
             queue_s=took.queue_s,
             decode_s=took.decode_s,
             tail_s=took.tail_s,
         )
-        return self._record(
-            name, picture, cut, steps, total_s, result.outputs, codec=request.codec, payload_bytes=result.payload_bytes
-        )
+        crossed = {"codec": request.codec, "payload_bytes": result.payload_bytes}
+        return self._record(work, cut, steps, result.outputs, where="cloud", **crossed)
 
-    def _codec(self, cut: Cut, boundary: tuple[NDArray[Any], ...], choice: Choice | None) -> Any:
+    def _codec(self, cut: Cut, boundary: tuple[NDArray[Any], ...], choice: Choice | None) -> Codec:
         if self.settings.codec is not None:
             return get_codec(self.settings.codec, dict(self.settings.codec_config))
         if choice is not None:
             return get_codec(choice.codec)
-        codec = default_codec(boundary[0].shape, boundary[0].dtype.name, is_input=cut.id == INPUT_CUT)
-        return get_codec(codec) if isinstance(codec, str) else codec
+        return get_codec(default_codec(boundary[0].shape, boundary[0].dtype.name, is_input=cut.id == INPUT_CUT))
 
-    def _learn(self, result: CloudResult) -> None:
-        arrivals = [(a.offset_end, a.at_s) for a in result.arrivals]
-        took = result.timings
-        round_trip_s = took.total_s - took.waited_s - took.server_s
-        self.link.on_upload(result.payload_bytes, arrivals, round_trip_s, time.monotonic())
-
-    def _alone(
-        self, name: str, picture: Picture, image: NDArray[Any], start_s: float, preprocess_s: float, note: str
-    ) -> Inference:
+    def _alone(self, work: _Work, note: str) -> Inference:
         cut = self.bundle.cut(LAST_CUT)
-        head_start_s = time.perf_counter()
-        found = self.heads.run(cut, image)
-        end_s = time.perf_counter()
+        start_s = time.perf_counter()
+        found = self.heads.run(cut, work.image)
         steps = Steps(
-            preprocess_s=preprocess_s,
-            head_s=end_s - head_start_s,
+            preprocess_s=work.preprocess_s,
+            head_s=time.perf_counter() - start_s,
             encode_s=0.0,
-            transfer_s=0.0,
+            transfer_s=start_s - work.tried_at_s if note else 0.0,
             queue_s=0.0,
             decode_s=0.0,
             tail_s=0.0,
         )
         outputs = {t.name: a for t, a in zip(self.bundle.manifest.outputs, found, strict=True)}
-        return self._record(name, picture, cut, steps, end_s - start_s, outputs, where="edge", note=note)
+        return self._record(work, cut, steps, outputs, where="edge", note=note)
 
-    def _record(
-        self,
-        name: str,
-        picture: Picture,
-        cut: Cut,
-        steps: Steps,
-        total_s: float,
-        outputs: Any,
-        **fields: Any,
-    ) -> Inference:
+    def _record(self, work: _Work, cut: Cut, steps: Steps, outputs: Mapping[str, Any], **fields: Any) -> Inference:
         spec = self.bundle.manifest.network
-        fields.setdefault("where", "cloud")
+        said = readable(outputs, spec, work.stem, self.settings.out)
+        if not all(math.isfinite(value) for value in said.values() if isinstance(value, float)):
+            said = {}
+            fields["error"] = f"{spec.name} gave a number that is not finite; no finding"
         return Inference(
-            path=name,
-            sop_instance_uid=picture.sop_instance_uid or "",
+            path=work.name,
+            sop_instance_uid=work.picture.sop_instance_uid or "",
             bundle=self.bundle.digest,
             weights=spec.weights,
             cut=cut.id,
             engine=self.heads.engine.name,
-            outputs=readable(outputs, spec, Path(name).stem, self.settings.out),
+            outputs=said,
             steps=steps,
-            total_s=total_s,
+            total_s=steps.total_s,
             **fields,
         )
+
+
+@dataclass(slots=True)
+class _Work:
+    """One image on its way. `tried_at_s` is when this unit last turned to the cloud for it."""
+
+    name: str
+    stem: str
+    picture: Picture
+    image: NDArray[Any]
+    preprocess_s: float
+    tried_at_s: float

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import io
 import logging
-import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -19,16 +18,17 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from suture_models.bundle import MANIFEST_NAME, Bundle, open_bundle, sha256_file
+from suture_models.bundle import MANIFEST_NAME, Bundle, open_bundle
 from suture_models.calibrate import calibrated_quantisers
 from suture_models.cuts import enumerate_cuts
 from suture_models.export import Exported, export_network
-from suture_models.manifest import ArtefactFile, Cut, Manifest, ProcessorClass, Variant
+from suture_models.manifest import Cut, GraphNode, Manifest, ProcessorClass, TensorSpec, Variant
 from suture_models.quantisers.variants import MAKERS, Source
 from suture_models.zoo.registry import LoadedNetwork
 from suture_protocol.errors import BundleError, CapabilityMissing, UsageError
 
 _VERSIONED = ("torch", "openvino", "nncf", "onnx", "onnxscript", "onnxruntime", "litert-torch", "ai-edge-quantizer")
+_PROGRAM, _WEIGHTS = "program.json", "weights.safetensors"
 PROCESSORS: tuple[ProcessorClass, ...] = ("vnni", "plain")
 
 
@@ -51,7 +51,7 @@ def build_bundle(
     inputs: Sequence[NDArray[Any]],
     out: Path,
     settings: BuildSettings,
-    step: Callable[[str], None] = lambda text: None,
+    step: Callable[[str], None] = lambda _text: None,
 ) -> Bundle:
     """Builds the bundle of `network` in `out`, replacing what was there only when all has succeeded.
 
@@ -65,26 +65,50 @@ def build_bundle(
     Raises:
         BundleError: the network cannot be exported or cut.
         CapabilityMissing: an engine's builder is not installed.
-        UsageError: there is nothing to calibrate with, or an engine is unknown.
+        UsageError: there is nothing fit to calibrate with, an engine is unknown, or `out` holds something else.
     """
+    target = out.resolve()
+    _check(inputs, network.spec.input, settings, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=target.parent) as scratch, _quiet_libraries():
+        root = Path(scratch) / "bundle"
+        root.mkdir()
+        manifest = _build(network, tuple(inputs), root, settings, step)
+        (root / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+        _put(root, target, Path(scratch) / "old")
+    return open_bundle(out)
+
+
+def _check(inputs: Sequence[NDArray[Any]], spec: TensorSpec, settings: BuildSettings, target: Path) -> None:
+    """Refuses what cannot be built before time is spent on it; raises as `build_bundle` says."""
     if not inputs:
         raise UsageError("there is no calibration input; give --calibration a directory of images")
+    for array in inputs:
+        if array.shape != spec.shape or array.dtype.name != spec.dtype:
+            got, wanted = f"{array.dtype} {array.shape}", f"{spec.dtype} {spec.shape}"
+            raise UsageError(f"a calibration input is {got}, the network takes {wanted}")
     for engine in settings.engines:
         if engine not in MAKERS:
             raise UsageError(f"unknown engine {engine!r}; there are: {', '.join(MAKERS)}")
         if find_spec(MAKERS[engine][1]) is None:
             extra = "build-litert" if engine == "litert" else "build"
             raise CapabilityMissing(f"{engine} artefacts cannot be made here: pip install 'suture[{extra}]'")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=out.parent) as scratch, _quiet_libraries():
-        root = Path(scratch) / "bundle"
-        root.mkdir()
-        manifest = _build(network, tuple(inputs), root, settings, step)
-        (root / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
-        if out.exists():
-            shutil.rmtree(out)
-        root.rename(out)
-    return open_bundle(out)
+    is_bundle = all((target / name).is_file() for name in (MANIFEST_NAME, _PROGRAM))
+    is_free = not target.exists() or (target.is_dir() and not any(target.iterdir()))
+    if not is_bundle and not is_free:
+        raise UsageError(f"{target} exists and is not a bundle; give --out a place of its own")
+
+
+def _put(root: Path, target: Path, old: Path) -> None:
+    """Moves a finished bundle to its place, what was there to `old`; if that fails, back."""
+    if target.exists():
+        target.rename(old)
+    try:
+        root.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
 
 
 def _build(
@@ -96,7 +120,7 @@ def _build(
 ) -> Manifest:
     step("exporting")
     exported = export_network(network.module, network.spec.input)
-    exported.program.save(root / "program.json", root / "weights.safetensors")
+    exported.program.save(root / _PROGRAM, root / _WEIGHTS)
     with tempfile.TemporaryDirectory(prefix="suture-onnx-") as scratch:
         step("writing the interchange graph")
         onnx_path = Path(scratch) / "network.onnx"
@@ -115,11 +139,18 @@ def _build(
             calibrated=calibrated_quantisers(exported.program, tensors, inputs),
             inputs=inputs,
             processors=settings.processors,
-            transformer=any("attention" in node.op or "softmax" in node.op for node in exported.graph),
+            transformer=_has_attention(exported.graph),
             step=step,
         )
         variants = [v for engine in settings.engines for v in MAKERS[engine][0](source)]
     return _manifest(network, exported, cuts, variants, source, settings)
+
+
+def _has_attention(graph: Sequence[GraphNode]) -> bool:
+    """Attention as one operator, or spelt out as a softmax between products; a last softmax alone is none."""
+    ops = {node.op.split(".")[1] for node in graph if "." in node.op}
+    products = {"matmul", "bmm", "baddbmm", "einsum"}
+    return any("attention" in op for op in ops) or bool({"softmax", "_softmax"} & ops and products & ops)
 
 
 def _manifest(
@@ -144,14 +175,10 @@ def _manifest(
         outputs=exported.outputs,
         cuts=cuts,
         variants=tuple(variants),
-        program=_file(source.root, "program.json"),
-        weights=_file(source.root, "weights.safetensors"),
+        program=source.artefact(source.root / _PROGRAM),
+        weights=source.artefact(source.root / _WEIGHTS),
         built_with=built_with,
     )
-
-
-def _file(root: Path, name: str) -> ArtefactFile:
-    return ArtefactFile(path=name, sha256=sha256_file(root / name), size_bytes=(root / name).stat().st_size)
 
 
 def _write_onnx(exported: Exported, path: Path) -> frozenset[str]:

@@ -51,7 +51,7 @@ class Bundle:
         """The cut named `cut_id`.
 
         Raises:
-            BundleError: there is none; the message lists how to see those there are.
+            BundleError: there is none; the message says how to see those there are.
         """
         try:
             return self.manifest.cut(cut_id)
@@ -91,6 +91,6 @@ def open_bundle(path: Path) -> Bundle:
         raise BundleError(f"{path} is not a bundle ({error}); make one with `suture build NETWORK`") from error
     try:
         manifest = manifest_from_json(text)
-    except ValueError as error:
-        raise BundleError(f"{manifest_path}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{manifest_path}: {error}; build or copy the bundle again") from error
     return Bundle(path=path, manifest=manifest, digest=hashlib.sha256(text.encode()).hexdigest())

@@ -1,4 +1,4 @@
-"""Calibration: ranges of every tensor that may cross a cut, measured with the float program. Only building imports this."""
+"""Calibration: ranges of all tensors that may cross a cut, measured with the float program. For building only."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ def calibrated_quantisers(
 ) -> dict[str, QuantParams]:
     """A per-tensor quantiser for each float32 tensor of `tensors`, over the range it takes on `inputs`.
 
+    A tensor that is not finite on some input (a mask of minus infinities) gets none and crosses as it is.
+
     Args:
         program: The float program.
         tensors: Boundary tensors, each once.
@@ -34,7 +36,8 @@ def calibrated_quantisers(
     with torch.inference_mode():
         for array in inputs:
             for place, value in enumerate(watched(torch.from_numpy(array))):
-                low[place] = min(low[place], float(value.min()))
-                high[place] = max(high[place], float(value.max()))
+                low[place] = np.minimum(low[place], float(value.min()))  # numpy's minimum keeps a NaN
+                high[place] = np.maximum(high[place], float(value.max()))
             progress()
-    return {name: params_from_range(low[i], high[i]) for i, name in enumerate(names)}
+    finite = np.isfinite(low) & np.isfinite(high)
+    return {name: params_from_range(float(low[i]), float(high[i])) for i, name in enumerate(names) if finite[i]}

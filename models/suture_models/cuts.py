@@ -6,13 +6,16 @@ rest still reads.
 Listed are not all prefixes. Between two operators that multiply (convolution, linear, matmul, lstm) lie only cheap
 ones, so of the prefixes between them the one with the fewest bytes is kept; of equals the last, since its activation
 is then fused into the head's last layer. Positions where something that cannot travel is live (a tuple, a tensor whose
-leading axis is not the batch) are left out.
+leading axis is not the batch) are left out, and so are those at which the input itself is still live: they send all
+that cut `0` sends, and more.
 
-Of those listed, a cut is a *candidate* unless an earlier and a later listed cut, no more than `WINDOW` of the network's
+Of those listed, a cut is a *candidate* unless an earlier and a later candidate, no more than `WINDOW` of the network's
 multiply-accumulates apart, both carry no more bytes than it does. Over a stretch in which one side is faster by a
 constant ratio, head time plus tail time is linear in the work done, so its least is at one of the two ends, and both
 ends send no more: such a cut can never win. Where the ratio varies within the stretch, the loss is bounded by the
-window. A cut that is no candidate can still be forced.
+window; so a run of equal cuts (a transformer's residual stream) keeps one every `WINDOW`, not just its two ends. Cut
+`0` dominates nothing, since an image codec and not its raw size decides what it sends. A cut that is no candidate can
+still be forced.
 """
 
 from __future__ import annotations
@@ -93,11 +96,23 @@ def _smallest(group: list[Cut]) -> Cut | None:
     return best
 
 
-def _mark_candidates(cuts: list[Cut], total: int) -> Iterator[Cut]:
+def _mark_candidates(cuts: list[Cut], total: int) -> list[Cut]:
+    """Drops one cut after the other, the largest first, as long as candidates still dominate all that were dropped."""
     reach = WINDOW * total
-    for place, cut in enumerate(cuts):
-        earlier = [c for c in cuts[1:place] if c.bytes_codes <= cut.bytes_codes]
-        later = [c for c in cuts[place + 1 :] if c.bytes_codes <= cut.bytes_codes]
-        ends = cut.id in (INPUT_CUT, LAST_CUT)
-        dominated = not ends and earlier and later and later[0].head_macs - earlier[-1].head_macs <= reach
-        yield replace(cut, candidate=not dominated)
+    kept, dropped = list(cuts), list[Cut]()
+    for cut in sorted(cuts[1:-1], key=lambda c: (-c.bytes_codes, c.index)):
+        rest = [c for c in kept if c is not cut]
+        near = [c for c in dropped if abs(c.head_macs - cut.head_macs) <= reach]
+        if all(_dominated(c, rest[1:], reach) for c in (cut, *near)):
+            kept = rest
+            dropped.append(cut)
+    ids = {c.id for c in kept}
+    return [replace(cut, candidate=cut.id in ids) for cut in cuts]
+
+
+def _dominated(cut: Cut, kept: Sequence[Cut], reach: float) -> bool:
+    """Whether two of `kept`, one on each side and no more than `reach` apart, carry no more bytes than `cut`."""
+    small = [c for c in kept if c.bytes_codes <= cut.bytes_codes]
+    earlier = [c.head_macs for c in small if c.index < cut.index]
+    later = [c.head_macs for c in small if c.index > cut.index]
+    return bool(earlier and later) and later[0] - earlier[-1] <= reach

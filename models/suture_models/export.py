@@ -10,11 +10,13 @@ import math
 import operator
 import warnings
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
 from torch import fx
 from torch.export import Dim, ExportedProgram
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from suture_models.macs import node_macs
 from suture_models.manifest import GraphNode, TensorSpec
@@ -22,6 +24,7 @@ from suture_models.program import Program, ProgramNode
 from suture_protocol.errors import BundleError
 
 MAX_BATCH = 64
+_POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _DTYPES = {torch.float32: "float32", torch.uint8: "uint8", torch.int64: "int64", torch.bool: "bool"}
 #: Nodes that check or constrain and compute nothing.
 _CHECKS = ("_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range", "sym_constrain_range_for_size")
@@ -45,8 +48,12 @@ def export_network(module: torch.nn.Module, input_spec: TensorSpec) -> Exported:
     """Exports `module`, which takes one tensor of `input_spec` (batch leading) and returns one or several.
 
     Raises:
-        BundleError: torch cannot export it, or its graph has data-dependent shapes.
+        BundleError: torch cannot export it, or it is not a function of one input with results of known shapes.
     """
+    given = [p for p in signature(module.forward).parameters.values() if p.kind in _POSITIONAL]
+    required = [p.name for p in given if p.default is p.empty]
+    if len(required) > 1:
+        raise BundleError(f"the network takes {', '.join(required)}; Suture cuts networks of one input")
     dtype = getattr(torch, input_spec.dtype)
     example = torch.zeros((2, *input_spec.shape[1:]), dtype=dtype)
     try:
@@ -56,16 +63,14 @@ def export_network(module: torch.nn.Module, input_spec: TensorSpec) -> Exported:
             dynamic = torch.export.export(module, (example,), dynamic_shapes=(batch,), strict=False)
             dynamic = dynamic.run_decompositions({})
             static = torch.export.export(module, (example[:1],), strict=False).run_decompositions({})
-    except Exception as error:  # noqa: BLE001 torch.export raises whatever the user's module raises
+    except Exception as error:  # torch.export raises whatever the user's module raises
         raise BundleError(f"torch.export cannot trace the network: {_first_line(error)}") from error
     return _exported(dynamic, static, input_spec)
 
 
 def _exported(dynamic: ExportedProgram, static: ExportedProgram, input_spec: TensorSpec) -> Exported:
     weights, keys = _weights(dynamic)
-    placeholders = [n.name for n in dynamic.graph.nodes if n.op == "placeholder" and n.name not in keys]
-    if placeholders != [input_spec.name]:
-        raise BundleError(f"the network takes {placeholders}; Suture cuts networks of one input, {input_spec.name!r}")
+    results = _checked_results(dynamic, input_spec)
     data = _data_nodes(dynamic, input_spec.name)
     names = _names(data, _data_nodes(static, input_spec.name), dynamic)
     encoder = _Encoder(keys=keys, names=names)
@@ -73,7 +78,6 @@ def _exported(dynamic: ExportedProgram, static: ExportedProgram, input_spec: Ten
     readable = {n.name for n in data} | {input_spec.name}
     graph = tuple(_graph_node(n, names, readable) for n in data)
     crossable = {names[n.name] for n in data if _batch_leads(n.meta.get("val"))} | {input_spec.name}
-    results = next(n for n in dynamic.graph.nodes if n.op == "output").args[0]
     program = Program(
         input=input_spec.name, nodes=nodes, outputs=tuple(names[o.name] for o in results), weights=weights
     )
@@ -81,6 +85,31 @@ def _exported(dynamic: ExportedProgram, static: ExportedProgram, input_spec: Ten
         TensorSpec(name=names[o.name], shape=_shape(o.meta["val"]), dtype=_dtype(o.meta["val"])) for o in results
     )
     return Exported(program=program, graph=graph, outputs=outputs, crossable=frozenset(crossable), static=static)
+
+
+def _checked_results(exported: ExportedProgram, input_spec: TensorSpec) -> list[fx.Node]:
+    """The graph's results.
+
+    Raises:
+        BundleError: the network is not a function of one input with results of known shapes, the batch leading.
+    """
+    roles = exported.graph_signature
+    if list(roles.user_inputs) != [input_spec.name]:
+        taken = ", ".join(map(str, roles.user_inputs))
+        raise BundleError(f"the network takes {taken}; Suture cuts networks of one input, {input_spec.name!r}")
+    changed = [*roles.buffers_to_mutate.values(), *roles.user_inputs_to_mutate.values()]
+    if changed:
+        raise BundleError(f"the network changes {', '.join(changed)} as it runs; a cut network must compute only")
+    for node in exported.graph.nodes:
+        if any(free_unbacked_symbols(value) for value in _tensors(node.meta.get("val"))):
+            raise BundleError(f"the shape of {node.name} depends on the data; Suture cuts networks of fixed shapes")
+    results: Any = next(n for n in exported.graph.nodes if n.op == "output").args[0]
+    for place, result in enumerate(results):
+        if not isinstance(result, fx.Node) or not _batch_leads(result.meta.get("val")):
+            raise BundleError(
+                f"result {place + 1} of the network, {result}, is no tensor whose first axis is the batch"
+            )
+    return list(results)
 
 
 def _data_nodes(exported: ExportedProgram, input_name: str) -> list[fx.Node]:
@@ -112,12 +141,8 @@ def _names(data: list[fx.Node], static: list[fx.Node], dynamic: ExportedProgram)
 
 def _weights(exported: ExportedProgram) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Weights by key, and the key that each lifted placeholder stands for."""
-    signature = exported.graph_signature
-    keys = {
-        **signature.inputs_to_parameters,
-        **signature.inputs_to_buffers,
-        **signature.inputs_to_lifted_tensor_constants,
-    }
+    roles = exported.graph_signature
+    keys = {**roles.inputs_to_parameters, **roles.inputs_to_buffers, **roles.inputs_to_lifted_tensor_constants}
     values: dict[str, torch.Tensor] = {}
     for key in keys.values():
         value = exported.state_dict[key] if key in exported.state_dict else exported.constants[key]
@@ -137,13 +162,13 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 
 def _graph_node(node: fx.Node, names: dict[str, str], readable: set[str]) -> GraphNode:
     value = node.meta.get("val")
-    single = isinstance(value, torch.Tensor)
+    tensor = value if isinstance(value, torch.Tensor) else None
     return GraphNode(
         name=names[node.name],
         op=_target_name(node.target),
         inputs=tuple(names[read.name] for read in node.all_input_nodes if read.name in readable),
-        shape=_shape(value) if single else (),
-        dtype=_dtype(value) if single else "tuple",
+        shape=() if tensor is None else _shape(tensor),
+        dtype="tuple" if tensor is None else _dtype(tensor),
         macs=node_macs(node),
     )
 
@@ -152,10 +177,10 @@ def _batch_leads(value: Any) -> bool:
     """Whether `value` is a tensor whose leading axis, and no other, is the batch."""
     if not isinstance(value, torch.Tensor) or value.dim() == 0 or value.dtype not in _DTYPES:
         return False
-    first, rest = value.shape[0], value.shape[1:]
-    if not isinstance(first, torch.SymInt) or any(isinstance(size, torch.SymInt) for size in rest):
+    sizes: list[Any] = list(value.shape)
+    if not isinstance(sizes[0], torch.SymInt) or any(isinstance(size, torch.SymInt) for size in sizes[1:]):
         return False
-    return bool(first.node.expr.is_Symbol)
+    return bool(sizes[0].node.expr.is_Symbol)
 
 
 def _shape(value: torch.Tensor) -> tuple[int, ...]:
@@ -175,10 +200,12 @@ def _dtype(value: torch.Tensor) -> str:
 
 def _target_name(target: Any) -> str:
     if isinstance(target, torch._ops.OpOverload):
-        namespace, name = target._schema.name.split("::")
+        schema: Any = target._schema
+        namespace, name = schema.name.split("::")
         return f"{namespace}.{name}.{target._overloadname}"
-    if getattr(operator, getattr(target, "__name__", ""), None) is target:
-        return f"operator.{target.__name__}"
+    name = str(getattr(target, "__name__", ""))
+    if name and getattr(operator, name, None) is target:
+        return f"operator.{name}"
     raise BundleError(f"the network's graph holds {target}, which is not an aten operator")
 
 

@@ -107,9 +107,9 @@ class Variant:
     """One engine's artefact of one precision for one processor class, e.g. `openvino-int8-vnni`.
 
     `files` maps a role to a file: `model` (whole graph, cut on the edge), `weights`, or `cut:<id>` where the engine
-    needs one file per cut. `quant` holds the quantiser of every boundary tensor of an INT8 variant, under the tensor's name or, where each
-    cut has its own artefact and so its own quantisers, under `<cut id>:<tensor name>`. A tensor without one crosses
-    as it is.
+    needs one file per cut. `quant` holds the quantiser of every boundary tensor of an INT8 variant, under the tensor's
+    name or, where each cut has its own artefact and so its own quantisers, under `<cut id>:<tensor name>`. A tensor
+    without one crosses as it is.
     """
 
     id: str
@@ -222,7 +222,7 @@ def manifest_from_json(text: str) -> Manifest:
         raise ValueError(f"manifest format {found!r}, this version of Suture reads {FORMAT_VERSION}")
     try:
         return _manifest(raw)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"manifest is malformed: {error!r}") from error
 
 

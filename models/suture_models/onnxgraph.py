@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from suture_models.manifest import QuantParams
@@ -51,6 +50,7 @@ def quantised_name(model: Any, name: str) -> str:
 
 
 def _quantise(model: Any, name: str, params: QuantParams) -> str:
+    """Adds a per-tensor quantiser; a calibrated one has a whole code for 0, which is ONNX's zero point."""
     zero_point = np.clip(np.rint(-params.offset[0] / params.scale[0]), 0, params.levels - 1)
     constants = {"scale": np.float32(params.scale[0]), "zero_point": np.uint8(zero_point)}
     inputs = [name]
@@ -63,8 +63,3 @@ def _quantise(model: Any, name: str, params: QuantParams) -> str:
     sizes = None if shape is None else [d.dim_value for d in shape.dim]
     model.graph.value_info.append(helper.make_tensor_value_info(end, TensorProto.UINT8, sizes))
     return end
-
-
-def load(path: Any) -> Any:
-    """Reads an ONNX file."""
-    return onnx.load(path)

@@ -35,8 +35,22 @@ def cut_model(model: ov.Model, names: Sequence[str], quant: Sequence[QuantParams
         if name not in ports:
             raise BundleError(f"the OpenVINO artefact has no tensor {name!r}; build the bundle again")
         port = ports[name]
+        if len(names) > 1 and params is not None and params.origin == "graph":
+            port = _quantised(port)
         results.append(ops.result(port if params is None else _codes(port, params)))
     return ov.Model(results, clone.get_parameters(), "head")
+
+
+def _quantised(port: ov.Output) -> ov.Output:
+    """Output of the graph's own quantiser of `port`.
+
+    Where other tensors of the boundary are computed from it, a second quantiser beside it would keep OpenVINO from
+    fusing the first with what makes the tensor, and the head would round otherwise than the whole network does.
+    """
+    for reader in port.get_target_inputs():
+        if reader.get_node().get_type_name() == "FakeQuantize":
+            return reader.get_node().output(0)
+    return port
 
 
 def _codes(port: ov.Output, params: QuantParams) -> ov.Output:

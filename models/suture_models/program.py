@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import fx
 
@@ -24,6 +25,8 @@ from suture_protocol.errors import BundleError
 _OPERATORS: dict[str, Callable[..., Any]] = {
     name: getattr(operator, name) for name in ("getitem", "add", "sub", "mul", "floordiv", "neg")
 }
+#: Operators of aten that reach beyond the tensors they are given: these map, and create, files.
+_REFUSED = frozenset({"from_file"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +40,7 @@ class ProgramNode:
 
     def references(self) -> tuple[str, ...]:
         """Names of the nodes this one reads, each once, in order."""
-        return tuple(dict.fromkeys(_references([list(self.args), self.kwargs])))
+        return tuple(dict.fromkeys(_marked([list(self.args), self.kwargs], "n")))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +64,7 @@ def load_program(json_path: Path, weights_path: Path) -> Program:
     """Reads what `Program.save` wrote.
 
     Raises:
-        BundleError: the files are not a program.
+        BundleError: the files are not a program, or it names what is neither an aten operator nor a part of it.
     """
     try:
         raw = json.loads(json_path.read_text(encoding="utf-8"))
@@ -70,16 +73,41 @@ def load_program(json_path: Path, weights_path: Path) -> Program:
             for n in raw["nodes"]
         )
         weights = load_file(weights_path)
-        return Program(input=raw["input"], nodes=nodes, outputs=tuple(raw["outputs"]), weights=weights)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{json_path}: not a readable program ({error})") from error
+        program = Program(input=raw["input"], nodes=nodes, outputs=tuple(raw["outputs"]), weights=weights)
+        _check(program)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, SafetensorError) as error:
+        message = f"{json_path}: not a readable program ({error!r}); build or copy the bundle again"
+        raise BundleError(message) from error
+    return program
 
 
-def subgraph(program: Program, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> fx.GraphModule:
+def _check(program: Program) -> None:
+    """Refuses a program that does not stand on its own: each node may read only weights and earlier nodes."""
+    known = {program.input}
+    for node in program.nodes:
+        resolve(node.target)
+        arguments = [list(node.args), node.kwargs]
+        for constant in _marked(arguments, "torch"):
+            _torch_constant(constant, None)
+        unknown = [
+            *(n for n in node.references() if n not in known),
+            *(set(_marked(arguments, "w")) - {*program.weights}),
+        ]
+        if unknown:
+            raise BundleError(f"the program's node {node.name!r} reads {unknown[0]!r}, which comes later or never")
+        known.add(node.name)
+    if not program.outputs or not known.issuperset(program.outputs):
+        raise BundleError(f"the program does not compute its outputs {program.outputs}")
+
+
+def subgraph(
+    program: Program, inputs: tuple[str, ...], outputs: tuple[str, ...], device: torch.device | None = None
+) -> fx.GraphModule:
     """The part of `program` that computes `outputs` from `inputs`, as a module: the head or the tail of a cut.
 
     Sizes that the graph reads off tensors before the cut (the batch) are read off the first input instead: all tensors
-    that may cross a cut have the batch as their leading axis.
+    that may cross a cut have the batch as their leading axis. Tensors that the graph makes itself are made on `device`
+    (default: the CPU); weights stay where they are.
 
     Raises:
         BundleError: `outputs` need more than `inputs`, or the program names an operator that is not aten's.
@@ -93,7 +121,7 @@ def subgraph(program: Program, inputs: tuple[str, ...], outputs: tuple[str, ...]
 
     def weight(key: str) -> fx.Node:
         if key not in attributes:
-            attribute = "w_" + key.replace(".", "_")
+            attribute = f"w{len(attributes)}"
             root.register_buffer(attribute, program.weights[key], persistent=False)
             attributes[key] = graph.get_attr(attribute)
         return attributes[key]
@@ -101,11 +129,11 @@ def subgraph(program: Program, inputs: tuple[str, ...], outputs: tuple[str, ...]
     for node in program.nodes:
         if node.name not in needed:
             continue
-        if _is_batch_size(node) and node.args[0]["n"] not in env:
+        if _is_batch_size(node) and not all(name in env for name in node.references()):
             args: Any = (env[inputs[0]], 0)
         else:
-            args = _decode(list(node.args), env, weight)
-        kwargs = _decode(node.kwargs, env, weight)
+            args = _decode(list(node.args), env, weight, device)
+        kwargs = _decode(node.kwargs, env, weight, device)
         env[node.name] = graph.call_function(resolve(node.target), tuple(args), kwargs)
     graph.output(tuple(env[name] for name in outputs))
     return fx.GraphModule(root, graph)
@@ -121,15 +149,18 @@ def resolve(target: str) -> Callable[..., Any]:
     if kind == "operator" and rest in _OPERATORS:
         return _OPERATORS[rest]
     name, _, overload = rest.partition(".")
-    packet = getattr(torch.ops.aten, name, None) if kind == "aten" else None
+    packet = getattr(torch.ops.aten, name, None) if kind == "aten" and name not in _REFUSED else None
     function = getattr(packet, overload, None) if packet is not None else None
     if not isinstance(function, torch._ops.OpOverload):
-        raise BundleError(f"the program names {target!r}, which is not an aten operator of torch {torch.__version__}")
+        message = (
+            f"the program names {target!r}, which is no aten operator of torch {torch.__version__} that it may name"
+        )
+        raise BundleError(message)
     return function
 
 
 def _is_batch_size(node: ProgramNode) -> bool:
-    return node.target == "aten.sym_size.int" and node.args[1] == 0
+    return node.target == "aten.sym_size.int" and node.args[1:] == (0,)
 
 
 def _needed(by_name: dict[str, ProgramNode], inputs: tuple[str, ...], outputs: tuple[str, ...]) -> set[str]:
@@ -148,35 +179,37 @@ def _needed(by_name: dict[str, ProgramNode], inputs: tuple[str, ...], outputs: t
     return needed
 
 
-def _references(value: Any) -> Iterable[str]:
+def _marked(value: Any, marker: str) -> Iterable[str]:
+    """What stands under `marker` (`n`, `w` or `torch`) in the arguments of a node."""
     if isinstance(value, dict):
-        if "n" in value:
-            yield value["n"]
-        elif not ("w" in value or "torch" in value):
+        found = next((m for m in ("n", "w", "torch") if m in value), None)
+        if found == marker:
+            yield value[marker]
+        elif found is None:
             for item in value.values():
-                yield from _references(item)
+                yield from _marked(item, marker)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _references(item)
+            yield from _marked(item, marker)
 
 
-def _decode(value: Any, env: dict[str, fx.Node], weight: Callable[[str], fx.Node]) -> Any:
+def _decode(value: Any, env: dict[str, fx.Node], weight: Callable[[str], fx.Node], device: torch.device | None) -> Any:
     if isinstance(value, dict):
         if "n" in value:
             return env[value["n"]]
         if "w" in value:
             return weight(value["w"])
         if "torch" in value:
-            return _torch_constant(value["torch"])
-        return {key: _decode(item, env, weight) for key, item in value.items()}
+            return _torch_constant(value["torch"], device)
+        return {key: _decode(item, env, weight, device) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_decode(item, env, weight) for item in value]
+        return [_decode(item, env, weight, device) for item in value]
     return value
 
 
-def _torch_constant(name: str) -> Any:
+def _torch_constant(name: str, device: torch.device | None) -> Any:
     if name.startswith("device:"):
-        return torch.device(name.removeprefix("device:"))
+        return device if device is not None else torch.device("cpu")
     constant = getattr(torch, name, None)
     if not isinstance(constant, torch.dtype | torch.layout | torch.memory_format):
         raise BundleError(f"the program names the constant {name!r}, which torch does not have")

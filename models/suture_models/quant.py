@@ -22,7 +22,8 @@ def quantise(values: NDArray[np.float32], params: QuantParams) -> NDArray[np.uin
     scale = _broadcast(params.scale, params.axis, values.ndim)
     offset = _broadcast(params.offset, params.axis, values.ndim)
     codes = np.rint((values - offset) / scale)
-    return np.clip(codes, 0, params.levels - 1).astype(np.uint8)
+    clipped: NDArray[np.uint8] = np.clip(codes, 0, params.levels - 1).astype(np.uint8)
+    return clipped
 
 
 def dequantise(codes: NDArray[np.uint8], params: QuantParams) -> NDArray[np.float32]:
@@ -33,7 +34,13 @@ def dequantise(codes: NDArray[np.uint8], params: QuantParams) -> NDArray[np.floa
 
 
 def params_from_range(low: float, high: float) -> QuantParams:
-    """A calibrated per-tensor quantiser over [low, high], widened to hold 0 exactly representable ends."""
+    """A calibrated per-tensor quantiser over [low, high], widened to hold 0.
+
+    0 has a code of its own, since engines know quantisers by their zero point; values of the range come back within
+    half a step. The numbers are exact in float32, which both sides compute with.
+    """
     low, high = min(low, 0.0), max(high, 0.0)
-    span = max(high - low, 1e-8)
-    return QuantParams(scale=(span / 255.0,), offset=(low,), axis=None, origin="calibrated")
+    scale = np.float32(max(high - low, 1e-8) / 255.0)
+    zero_code = np.rint(-low / float(scale))
+    offset = np.float32(-zero_code * float(scale))
+    return QuantParams(scale=(float(scale),), offset=(float(offset),), axis=None, origin="calibrated")

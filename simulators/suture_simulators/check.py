@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from suture_protocol.errors import LinkError
-from suture_simulators.link import EmulatedLink, LinkReport, module_command, module_environment
+from suture_simulators.helpers import module_command, module_environment
+from suture_simulators.link import EmulatedLink
 from suture_simulators.link_profile import TCP_PAYLOAD_SHARE, UDP_PAYLOAD_SHARE, Direction, LinkProfile
 from suture_simulators.namespaces import Device
 from suture_simulators.probe import PROBE_LINE_BYTES
+from suture_simulators.report import LinkReport
 
 # What a link has to keep to pass for what it was set to.
 RTT_TOLERANCE_S = 1.5e-3

@@ -28,10 +28,10 @@ _PAIRS_MIN = 5
 
 
 class Dilated:
-    """Wraps callables so that each call takes `factor` times its own processor time more or less exactly.
+    """Wraps callables so that each call takes `factor` times the processor time it used, or longer if it did anyway.
 
-    After the call it waits (factor - 1) × the processor time that the call used, asleep, so the core is left to others;
-    time the call itself spent waiting is not stretched, as a slow processor would not stretch it either.
+    The rest of that time it is asleep, so the core is left to others. Time that the call lost to other processes is
+    made up for rather than stretched, so that a busy host does not make the emulated device slower still.
 
     The processor time is the whole process's, because an engine may compute in a thread of its own (the caller's time
     alone would miss it), and at most the time that passed, because the emulated operation has one thread. So: one
@@ -65,8 +65,8 @@ class Dilated:
         def slowed(*args: _P.args, **kwargs: _P.kwargs) -> _R:
             began_s, processor_s = self._wall(), self._processor()
             result = operation(*args, **kwargs)
-            used_s, ended_s = self._processor() - processor_s, self._wall()
-            self._wait_until(ended_s + (self.factor - 1) * min(used_s, ended_s - began_s))
+            used_s = min(self._processor() - processor_s, self._wall() - began_s)
+            self._wait_until(began_s + self.factor * used_s)
             return result
 
         return slowed
@@ -84,11 +84,18 @@ def dilate(factor: float) -> Dilated:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """What a factor was set to and what came out, on one operation; medians over `pairs` interleaved calls."""
+    """What a factor was set to and what came out, on one operation; medians over `pairs` interleaved calls.
+
+    Attributes:
+        plain_s: Processor time of a plain call, which is the time it takes where nothing else runs.
+        plain_wall_s: Time that a plain call took here; much more than `plain_s` on a machine that is busy otherwise.
+        slowed_s: Time that a slowed call took.
+    """
 
     set_factor: float
     measured_factor: float
     plain_s: float
+    plain_wall_s: float
     slowed_s: float
     pairs: int
 
@@ -117,20 +124,23 @@ def calibrate(
     plain = operation if operation is not None else _hash_something
     slowed = device(plain)
     plain()
-    times: tuple[list[float], list[float]] = ([], [])
+    samples: list[tuple[float, float, float]] = []
     end_s = time.perf_counter() + budget_s
-    while len(times[0]) < pairs_max and (len(times[0]) < _PAIRS_MIN or time.perf_counter() < end_s):
-        for call, spent in zip((plain, slowed), times, strict=True):
-            began_s = time.perf_counter()
-            call()
-            spent.append(time.perf_counter() - began_s)
-    plain_s, slowed_s = (statistics.median(spent) for spent in times)
+    while len(samples) < pairs_max and (len(samples) < _PAIRS_MIN or time.perf_counter() < end_s):
+        plain()  # after the sleep of the last slowed call the caches are cold
+        began_s, processor_s = time.perf_counter(), time.process_time()
+        plain()
+        used_s, middle_s = time.process_time() - processor_s, time.perf_counter()
+        slowed()
+        samples.append((used_s, middle_s - began_s, time.perf_counter() - middle_s))
+    plain_s, plain_wall_s, slowed_s = (statistics.median(column) for column in zip(*samples, strict=True))
     return Calibration(
         set_factor=device.factor,
         measured_factor=slowed_s / plain_s,
         plain_s=plain_s,
+        plain_wall_s=plain_wall_s,
         slowed_s=slowed_s,
-        pairs=len(times[0]),
+        pairs=len(samples),
     )
 
 

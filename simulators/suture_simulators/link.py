@@ -16,50 +16,22 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Literal, Self
 
 from suture_protocol import errors
 from suture_protocol.errors import LinkError
 from suture_simulators import enter
+from suture_simulators.helpers import end_helper, start_helper
 from suture_simulators.link_profile import LinkProfile
 from suture_simulators.namespaces import FAR_ADDRESS, NEAR_ADDRESS, Device, end_processes_in
+from suture_simulators.report import LinkReport
 
 End = Literal["near", "far"]
 PEER_VARIABLE = "SUTURE_PEER"
 _START_S = 20.0
 _ANSWER_S = 10.0
 _TERM_S = 5.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class LinkReport:
-    """What a link was set to and what it did; `relay` holds the relay's own words, lateness and counters among them.
-
-    Attributes:
-        valid: Whether the emulation kept its times; a result over an invalid run is not to be quoted.
-        invalid_reason: Why not, for a person; empty when valid.
-        up, down: packets and bytes in and out, dropped by the queue, lost on the way.
-    """
-
-    profile: dict[str, Any]
-    backend: str
-    congestion_control: str
-    scheduler: str
-    kernel: str
-    duration_s: float
-    cpu_s: float
-    up: dict[str, int]
-    down: dict[str, int]
-    lateness: dict[str, float]
-    kernel_dropped: int
-    valid: bool
-    invalid_reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The report as plain data."""
-        return dataclasses.asdict(self)
 
 
 class EmulatedLink:
@@ -97,7 +69,9 @@ class EmulatedLink:
         self._stack = contextlib.ExitStack()
         self._commands: list[subprocess.Popen[Any]] = []
         self._final: LinkReport | None = None
+        self._closed = False
         self._user: int | None = None
+        self._descriptors: list[int] = []
 
     @property
     def peer(self) -> str:
@@ -128,7 +102,10 @@ class EmulatedLink:
         self.close()
 
     def close(self) -> None:
-        """Ends the commands, then the link. The report stays available."""
+        """Ends the commands, then the link. The report stays available, if the relay lived to give it."""
+        if self._closed:
+            return
+        self._closed = True
         with self._stack:
             self._end_commands()
             if self._final is None:
@@ -203,7 +180,7 @@ class EmulatedLink:
         self._control = ours
         self._noise = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
         with theirs:
-            self._relay = _start_helper("relay", [theirs.fileno()], [theirs.fileno(), os.getpid()], self._noise)
+            self._relay = start_helper("relay", [theirs.fileno()], [theirs.fileno(), os.getpid()], self._noise)
         stack.callback(self._end_relay)
         request = {
             "profile": dataclasses.asdict(self.profile),
@@ -216,8 +193,7 @@ class EmulatedLink:
             message, descriptors, _, _ = socket.recv_fds(ours, 65536, 4)
         except OSError as error:
             raise LinkError(f"the emulated link's relay did not come up: {error}{self._relay_noise()}") from error
-        for descriptor in descriptors:
-            stack.callback(os.close, descriptor)
+        self._descriptors = descriptors
         if not message:
             raise LinkError(f"the emulated link's relay ended at once{self._relay_noise()}")
         self._facts: dict[str, Any] = json.loads(message)
@@ -229,8 +205,8 @@ class EmulatedLink:
         self._user = rest.pop(0) if self._facts["in_user_namespace"] else None
         if self._forward is not None:
             host, port = self._forward
-            forwarder = _start_helper("forward", [rest[0]], [rest[0], host, port, os.getpid()], self._noise)
-            stack.callback(_end, forwarder)
+            forwarder = start_helper("forward", [rest[0]], [rest[0], host, port, os.getpid()], self._noise)
+            stack.callback(end_helper, forwarder)
 
     def _ask(self, request: str) -> dict[str, Any]:
         try:
@@ -244,6 +220,8 @@ class EmulatedLink:
         return result
 
     def _relay_noise(self) -> str:
+        if self._noise.closed:
+            return ""
         self._noise.seek(0)
         lines = self._noise.read().decode(errors="replace").strip().splitlines()
         return f" ({lines[-1]})" if lines else ""
@@ -268,42 +246,14 @@ class EmulatedLink:
         except subprocess.TimeoutExpired:
             self._relay.kill()
             self._relay.wait()
-        if self._relay.returncode != 0 and hasattr(self, "_near"):  # it could not tidy up itself
-            end_processes_in([self._near, self._far])
+        if self._relay.returncode != 0 and self._descriptors:  # it could not tidy up itself
+            end_processes_in(self._descriptors[:2])
+        for descriptor in self._descriptors:
+            os.close(descriptor)
 
 
 def _shell_status(returncode: int) -> int:
     return returncode if returncode >= 0 else 128 - returncode
-
-
-def _start_helper(module: str, descriptors: list[int], arguments: list[Any], noise: Any) -> subprocess.Popen[bytes]:
-    """Starts one of this package's modules, in a session of its own: a terminal's Ctrl-C is for the commands."""
-    return subprocess.Popen(
-        module_command(module, *map(str, arguments)),
-        pass_fds=descriptors,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=noise,
-        env=module_environment(),
-        start_new_session=True,
-    )
-
-
-def module_command(module: str, *arguments: str) -> list[str]:
-    """The command that runs one of this package's modules; it needs `module_environment`."""
-    return [sys.executable, "-P", "-m", f"suture_simulators.{module}", *arguments]
-
-
-def module_environment() -> dict[str, str]:
-    """This process's environment, with the packages findable from wherever this process found them."""
-    roots = {str(Path(file).parents[1]) for file in (enter.__file__, errors.__file__)}
-    path = os.pathsep.join([*sorted(roots), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, "PYTHONPATH": path}
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
 
 
 def _environment(base: Mapping[str, str], peer: str) -> dict[str, str]:

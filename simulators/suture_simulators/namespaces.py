@@ -126,10 +126,11 @@ def _settle(congestion_control: str | None) -> None:
         with open(_CONGESTION_CONTROL, "w") as file:
             file.write(congestion_control)
     except OSError as error:
-        allowed = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control").read_text().split()
+        allowed = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control").read_text().strip()
         raise CapabilityMissing(
-            f"congestion control {congestion_control!r} cannot be set on the emulated link ({error.strerror}); this "
-            f"user may set {', '.join(allowed)}. Choose one of those, or run as root"
+            f"congestion control {congestion_control!r} cannot be set on the emulated link ({error.strerror}); "
+            f"network namespaces may use: {allowed}. Choose one of those, or allow it on the host, as root: "
+            f"sysctl net.ipv4.tcp_allowed_congestion_control='{allowed} {congestion_control}'"
         ) from error
 
 

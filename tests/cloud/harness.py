@@ -38,12 +38,14 @@ from suture_protocol.errors import UsageError
 
 SIDE = 16
 WIDE = (1, 16, 56, 56)  # 50,176 codes: the size that latency is measured with
+BULK = (1, 64, 112, 112)  # 802,816 codes
 VARIANT = "numpy-int8"
 
 _IMAGE = TensorSpec(name="image", shape=(1, 1, SIDE, SIDE), dtype="uint8")
 _POOLED = TensorSpec(name="pooled", shape=(1, 1, SIDE // 2, SIDE // 2), dtype="float32")
 _SKIP = TensorSpec(name="skip", shape=(1, 1, SIDE, SIDE), dtype="float32")
 _WIDE = TensorSpec(name="wide", shape=WIDE, dtype="float32")
+_BULK = TensorSpec(name="bulk", shape=BULK, dtype="float32")
 _SCORE = TensorSpec(name="score", shape=(1, 2), dtype="float32")
 _UNIT = QuantParams(scale=(1 / 255,), offset=(0.0,))
 
@@ -66,7 +68,7 @@ def _score(pooled: NDArray[np.uint8], skip: NDArray[np.uint8]) -> NDArray[np.flo
 
 
 def write_bundle(path: Path, name: str = "threshold") -> Bundle:
-    """Writes and opens the bundle of this network: three nodes, cuts `0`, `mid` (two tensors), `wide` and `last`."""
+    """Writes and opens the bundle of this network: cuts `0`, `mid` (two tensors), `wide`, `bulk`, `last`."""
     nothing = ArtefactFile(path="none", sha256="0" * 64, size_bytes=0)
     cut = {"head_macs": 0, "tail_macs": 0}
     manifest = Manifest(
@@ -89,6 +91,7 @@ def write_bundle(path: Path, name: str = "threshold") -> Bundle:
             Cut(id="0", index=0, boundary=(_IMAGE,), **cut),
             Cut(id="mid", index=2, boundary=(_POOLED, _SKIP), **cut),
             Cut(id="wide", index=2, boundary=(_WIDE,), **cut),
+            Cut(id="bulk", index=2, boundary=(_BULK,), **cut),
             Cut(id="last", index=3, boundary=(_SCORE,), **cut),
         ),
         variants=(
@@ -97,7 +100,7 @@ def write_bundle(path: Path, name: str = "threshold") -> Bundle:
                 engine="numpy",
                 precision="int8",
                 files={"model": nothing},
-                quant={"pooled": _UNIT, "skip": _UNIT, "wide": _UNIT},
+                quant={"pooled": _UNIT, "skip": _UNIT, "wide": _UNIT, "bulk": _UNIT},
             ),
         ),
         program=nothing,
@@ -142,7 +145,7 @@ class NumpyExecutor:
                 outputs = {"score": whole(request.tensors[0])}
             case "mid":
                 outputs = {"score": _score(request.tensors[0], request.tensors[1])}
-            case "wide":
+            case "wide" | "bulk":
                 outputs = {"mean": request.tensors[0].mean(dtype=np.float32).reshape(1, 1)}
             case _:
                 outputs = {"score": request.tensors[0]}
@@ -210,6 +213,12 @@ def wide_request(bundle: Bundle, seed: int = 1, **fields: Any) -> CloudRequest:
     return request_of(
         [codes], get_codec("raw"), bundle_digest=bundle.digest, cut_id="wide", variant_id=VARIANT, **fields
     )
+
+
+def bulk_request(bundle: Bundle) -> CloudRequest:
+    """A request whose payload is large enough to fill a path, uncompressed."""
+    codes = np.random.default_rng(1).integers(0, 256, BULK, dtype=np.uint8)
+    return request_of([codes], get_codec("raw"), bundle_digest=bundle.digest, cut_id="bulk", variant_id=VARIANT)
 
 
 def changed(request: CloudRequest, **fields: Any) -> CloudRequest:

@@ -24,6 +24,7 @@ from suture_protocol.errors import LinkError, LocalProtocolError, Refused, Usage
 from suture_protocol.events import Priority, SessionLimits
 from tests.cloud.harness import (
     RunningCloud,
+    bulk_request,
     changed,
     mid_request,
     until,
@@ -321,3 +322,37 @@ def test_a_cloud_told_to_stop_leaves_in_order(bundle, number):
         until(lambda: not edge.connected)
         with pytest.raises(Refused, match="being stopped"):
             edge.infer(mid_request(bundle)[0])
+
+
+def test_a_stat_request_does_not_queue_behind_bulk_that_the_transport_has_taken(bundle):
+    with RunningCloud(bundle) as cloud, client(cloud, pulse=None) as edge:
+        edge.connect()
+        cloud.executor.hold()
+        stat, expected = mid_request(bundle, priority=Priority.STAT)
+        pending = [edge.submit(changed(stat, priority=Priority.ROUTINE)), edge.submit(stat)]
+        until(lambda: len(cloud.server._dispatcher._to_run) == 1)
+        assert len(cloud.server._streams) == 1  # nothing large is under way: one session will do
+        pending.append(edge.submit(bulk_request(bundle)))
+        pending.append(edge.submit(stat))
+        until(lambda: len(cloud.server._dispatcher._to_run) == 3)
+        assert len(cloud.server._streams) == 2
+        cloud.executor.let_go()
+        for waiting in (pending[0], pending[1], pending[3]):
+            np.testing.assert_array_equal(waiting.wait(10).outputs["score"], expected)
+        pending[2].wait(10)
+
+
+def test_a_bulk_upload_in_a_path_that_goes_silent_is_given_up_soon(bundle):
+    with cloud_process(bundle) as (process, address), CloudClient(address, PlainChannels(insecure=True)) as edge:
+        edge.connect()
+        until(lambda: len(edge.rtt_samples()) >= 2)
+        process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        with pytest.raises(LinkError, match="no sign of life"):
+            edge.infer(bulk_request(bundle))
+        assert 2.5 < time.monotonic() - began < 6  # longer than for small ones: bulk makes pings late
+
+
+def test_importing_the_client_does_not_import_grpc():
+    code = "import sys, suture_edge.client; sys.exit('grpc' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -19,7 +19,8 @@ import suture_protocol
 import suture_simulators
 from suture_protocol.errors import CapabilityMissing, LinkError
 from suture_simulators.check import check
-from suture_simulators.link import EmulatedLink, module_environment
+from suture_simulators.helpers import module_environment
+from suture_simulators.link import EmulatedLink
 from suture_simulators.link_profile import Direction, LinkProfile, RateTrace
 
 from .conftest import assert_gone, first_words, inhabitants, processes

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from suture.console import examples, stderr_console
+from suture_protocol.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -32,15 +33,24 @@ def cloud(
     ] = False,
     port_file: Annotated[Path | None, typer.Option(help="Write the address in use here once ready.")] = None,
 ) -> None:
-    """Serve the tails of one or more bundles until Ctrl-C or SIGTERM."""
+    """Serve the tails of one or more bundles until Ctrl-C or SIGTERM.
+
+    Both sides must hold the same bundle: the digest is compared at each request. The tails' times are measured in the
+    background at the first start, for `infer --cut auto`, and kept.
+    """
     import asyncio
+
+    from suture_models.bundle import open_bundle
+    from suture_protocol.address import parse_address, refuse_without_tls
+
+    # What can be told to be wrong is told before torch is loaded.
+    refuse_without_tls(parse_address(listen), insecure=insecure)
+    opened = [open_bundle(path) for path in bundle]
 
     from suture_cloud.profiling import TailProfiles
     from suture_cloud.server import serve
     from suture_cloud.tail import LocalExecutor, choose_device
-    from suture_models.bundle import open_bundle
 
-    opened = [open_bundle(path) for path in bundle]
     chosen = choose_device(device)
     executor = LocalExecutor(opened, chosen, threads=threads)
     profiles = TailProfiles(executor.tails.values())
@@ -49,9 +59,10 @@ def cloud(
     def ready(address: object) -> None:
         profiles.start()
         names = ", ".join(f"{b.name} {b.digest[:12]}" for b in opened)
-        console.print(f"serving {names} on {address}, tails on {chosen.type}; Ctrl-C stops", markup=False)
         if port_file is not None:
-            port_file.write_text(f"{address}\n", encoding="utf-8")
+            _write_whole(port_file, f"{address}\n")
+        text = f"serving {names} on {address}, tails on {chosen.type}; Ctrl-C stops"
+        console.print(text, markup=False, soft_wrap=True)
 
     asyncio.run(
         serve(
@@ -65,3 +76,13 @@ def cloud(
             on_ready=ready,
         )
     )
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Writes a file that a reader finds complete or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(f"--port-file {path} cannot be written: {error.strerror}") from error

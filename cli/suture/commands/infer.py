@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from suture.console import examples, stderr_console, stdout_console, write_json
-from suture.units import ENGINE_HELP, FACTOR_HELP, PRECISION_HELP, open_heads, profiling_bar, slowdown
+from suture.units import ENGINE_HELP, FACTOR_HELP, PRECISION_HELP, open_client, open_heads, profiling_bar, slowdown
 
 if TYPE_CHECKING:
-    from suture_edge.client import CloudClient
     from suture_edge.record import Inference
     from suture_edge.unit import Unit
     from suture_models.picture import Picture
@@ -27,6 +26,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "suture infer study/ --bundle bundles/pneumonia_mobilenet_v2 --cloud 127.0.0.1:7000 --insecure",
             "suture infer chest.dcm --bundle bundles/pneumonia_mobilenet_v2 --cut last",
+            "suture infer chest.dcm --bundle bundles/pneumonia_mobilenet_v2 --cloud 127.0.0.1:7000 --insecure --cut 0",
             "suture infer *.dcm --bundle bundles/unet --cloud 127.0.0.1:7000 --insecure --out masks/ --json",
         ),
     )(infer)
@@ -38,8 +38,10 @@ def infer(
     cloud: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="The cloud. Without: all on the edge.")] = None,
     engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "openvino",
     precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "int8",
-    cut: Annotated[str, typer.Option(metavar="auto|0|last|ID", help="Where to cut.")] = "auto",
-    codec: Annotated[str | None, typer.Option(help="Force a codec: raw, zstd, jpegls.")] = None,
+    cut: Annotated[
+        str, typer.Option(metavar="auto|0|last|ID", help="Where to cut; `suture inspect` lists the ids.")
+    ] = ("auto"),
+    codec: Annotated[str | None, typer.Option(help="Force a codec: zstd, jpegls, raw or jpeg (lossy).")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
     device_factor: Annotated[float, typer.Option(help=FACTOR_HELP)] = 1.0,
     privacy_floor: Annotated[str | None, typer.Option(metavar="CUT", help="No shallower cut than this.")] = None,
@@ -47,28 +49,35 @@ def infer(
     insecure: Annotated[bool, typer.Option("--insecure", help="No TLS; loopback and 198.18.0.0/15 only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per instance, on stdout.")] = False,
 ) -> None:
-    """Infer on files or directories; the cut is planned from measured figures unless it is forced."""
+    """Infer on files or directories; the cut is planned from measured figures unless it is forced.
+
+    Directories are walked; what cannot be read is refused with a reason, the others go on, and the exit status is 1.
+    Where the cloud cannot be reached or declines, this machine finishes alone and says so.
+    """
+    import logging
+
     from suture_edge.unit import Unit, UnitSettings
     from suture_partitioner.types import Constraints
 
+    # What the link does is told with the instance that it concerns.
+    logging.getLogger("suture_edge").addHandler(logging.NullHandler())
     slow = slowdown(device_factor)
+    client = open_client(cloud, insecure=insecure)
     heads = open_heads(bundle, engine, precision, threads, slow)
-    if cut != "auto":
-        heads.bundle.cut(cut)
-    settings = UnitSettings(
-        codec=codec, constraints=Constraints(privacy_floor=privacy_floor), device_factor=device_factor, out=out
-    )
-    client = _client(cloud, insecure)
+    constraints = Constraints(privacy_floor=privacy_floor, codecs=None if codec is None else (codec,))
+    settings = UnitSettings(codec=codec, constraints=constraints, device_factor=device_factor, out=out)
     refused = 0
-    try:
-        with profiling_bar() as progress:
-            unit = Unit(heads, client, settings, slow=slow, progress=progress)
+    with profiling_bar() as progress:
+        unit = Unit(heads, client, settings, slow=slow, progress=progress)
+        try:
+            unit.check(cut)
             for found in _each(unit, paths, cut):
                 refused += bool(found.error)
                 write_json(found.to_json()) if as_json else show(found)
-    finally:
-        if client is not None:
-            client.close()
+        finally:
+            unit.close()
+            if client is not None:
+                client.close()
     if refused:
         raise typer.Exit(SOME_REFUSED)
 
@@ -102,26 +111,41 @@ def summary(outputs: dict[str, Any]) -> str:
     return f"{best} {numbers[best]:.3f}"
 
 
-def _client(cloud: str | None, insecure: bool) -> CloudClient | None:
-    if cloud is None:
-        return None
-    from suture_edge.channels import PlainChannels
-    from suture_edge.client import CloudClient
-
-    return CloudClient(cloud, PlainChannels(insecure=insecure))
-
-
-def _each(unit: Unit, paths: list[Path], cut: str) -> Iterator[Inference]:
+def _each(unit: Unit, paths: Iterable[Path], cut: str) -> Iterator[Inference]:
     from suture_edge.record import Inference
-    from suture_models.walk import find_inputs, group_series, read_file, read_series
+    from suture_models.walk import find_inputs, read_file
+
+    slices: list[Path] = []
+    volumes = unit.bundle.manifest.network.kind == "volume"
+    for root in paths:
+        empty = True
+        for path in find_inputs([root]):
+            empty = False
+            if volumes and not _is_array(path):
+                slices.append(path)
+            else:
+                yield unit.infer(str(path), lambda path=path: read_file(path), cut)  # type: ignore[misc]
+        if empty:
+            yield Inference(path=str(root), error="holds no file to read")
+    yield from _series(unit, slices, cut)
+
+
+def _is_array(path: Path) -> bool:
+    from suture_models.intake import sniff
+
+    try:
+        with path.open("rb") as stream:
+            return sniff(stream.read(512)) == "npy"
+    except OSError:
+        return False
+
+
+def _series(unit: Unit, slices: list[Path], cut: str) -> Iterator[Inference]:
+    from suture_edge.record import Inference
+    from suture_models.walk import group_series, read_series
     from suture_protocol.errors import InputRefused
 
-    files = find_inputs(paths)
-    if unit.bundle.manifest.network.kind != "volume":
-        for path in files:
-            yield unit.infer(str(path), lambda path=path: read_file(path), cut)  # type: ignore[misc]
-        return
-    for series in group_series(files):
+    for series in group_series(slices):
         if isinstance(series, InputRefused):
             yield Inference(path=series.name, error=series.reason)
             continue

@@ -11,7 +11,8 @@ import typer
 from suture.console import examples, size_text, stdout_console, write_json
 
 if TYPE_CHECKING:
-    from suture_partitioner.types import Choice, Plan, Profile
+    from suture_models.bundle import Bundle
+    from suture_partitioner.types import Choice, Constraints, Plan, Profile
 
 _SHOWN = 6
 
@@ -40,27 +41,35 @@ def plan(
     codec: Annotated[list[str] | None, typer.Option(help="Allowed codec; repeat for several. Default: all.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, on stdout.")] = False,
 ) -> None:
-    """Choose the cut, codec and engine for a link from measured profiles, and say why the others lost."""
+    """Choose the cut, codec and engine for a link from measured profiles, and say why the others lost.
+
+    `suture profile` makes the profiles: one of the heads on the unit (`--engine openvino`), one of the tails on the
+    cloud (`--engine torch`).
+    """
     from suture_models.bundle import open_bundle
     from suture_partitioner.plan import Planner
-    from suture_partitioner.types import Constraints, LinkEstimate
+    from suture_partitioner.types import LinkEstimate
+    from suture_protocol.errors import UsageError
     from suture_protocol.units import parse_rate_bps, parse_time_s
 
     link = LinkEstimate(
         bandwidth_bps=_parsed(parse_rate_bps, "--bandwidth", bandwidth), rtt_s=_parsed(parse_time_s, "--rtt", rtt)
     )
-    constraints = Constraints(
-        deadline_s=None if deadline is None else _parsed(parse_time_s, "--deadline", deadline),
-        privacy_floor=privacy_floor,
-        codecs=None if not codec else tuple(codec),
-    )
+    if link.bandwidth_bps <= 0:
+        raise UsageError(f"--bandwidth {bandwidth}: a link carries something; without one leave --cloud-profile out")
+    deadline_s = None if deadline is None else _parsed(parse_time_s, "--deadline", deadline)
     opened = open_bundle(bundle)
-    edges = [_load(path) for path in edge_profile]
-    cloud = None if cloud_profile is None else _load(cloud_profile)
+    constraints = _constraints(opened, deadline_s, privacy_floor, codec)
+    edges = [_load(path, opened) for path in edge_profile]
+    cloud = None if cloud_profile is None else _load(cloud_profile, opened)
     planner = Planner(opened.manifest, edges, cloud, constraints)
     made = planner.plan(link)
     if as_json:
-        write_json(dataclasses.asdict(made) | {"network": opened.name, "weights": opened.manifest.network.weights})
+        about = {"network": opened.name, "bundle": opened.digest, "weights": opened.manifest.network.weights}
+        rejected = [_as_json(choice) for choice in made.rejected]
+        write_json(
+            {**about, "link": dataclasses.asdict(made.link), "chosen": _as_json(made.chosen), "rejected": rejected}
+        )
         return
     _show(made)
     crossings = [f"{c.bandwidth_bps / 1e6:.3g} Mbit/s" for c in planner.crossovers(rtt_s=link.rtt_s)]
@@ -77,14 +86,44 @@ def _parsed(parse: Any, option: str, text: str) -> float:
         raise UsageError(f"{option}: {error}") from error
 
 
-def _load(path: Path) -> Profile:
+def _constraints(
+    bundle: Bundle, deadline_s: float | None, privacy_floor: str | None, codecs: list[str] | None
+) -> Constraints:
+    from suture_partitioner.types import Constraints
+    from suture_protocol.codecs.registry import codec_ids
+    from suture_protocol.errors import BundleError, UsageError
+
+    for codec in codecs or ():
+        if codec not in codec_ids():
+            raise UsageError(f"--codec {codec}: no such codec; there are: {', '.join(codec_ids())}")
+    if privacy_floor is not None:
+        try:
+            bundle.cut(privacy_floor)
+        except BundleError as error:
+            raise UsageError(f"--privacy-floor: {error}") from error
+    return Constraints(deadline_s=deadline_s, privacy_floor=privacy_floor, codecs=tuple(codecs) if codecs else None)
+
+
+def _load(path: Path, bundle: Bundle) -> Profile:
     from suture_partitioner.profile_file import load_profile
     from suture_protocol.errors import UsageError
 
     try:
-        return load_profile(path)
+        profile = load_profile(path)
     except ValueError as error:
         raise UsageError(str(error)) from error
+    if profile.bundle_digest != bundle.digest:
+        raise UsageError(
+            f"{path} was measured for {profile.network} {profile.bundle_digest[:12]}, {bundle.path} holds "
+            f"{bundle.name} {bundle.digest[:12]}; measure again with `suture profile {bundle.path}`"
+        )
+    return profile
+
+
+def _as_json(choice: Choice) -> dict[str, Any]:
+    made = dataclasses.asdict(choice)
+    made["steps"]["total_s"] = choice.steps.total_s
+    return made
 
 
 def _show(made: Plan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,15 +44,36 @@ def profile(
     images: Annotated[Path | None, typer.Option(help="Inputs to measure with. Default: the package's own.")] = None,
     budget: Annotated[float, typer.Option(min=1, help="Seconds to spend.")] = 45.0,
 ) -> None:
-    """Measure each layer and cut of a bundle on this device; `--engine torch` measures the tails."""
-    from suture_partitioner.profile_file import save_profile
+    """Measure each layer and cut of a bundle on this device; `--engine torch` measures the tails.
 
+    The other load on the machine goes into the figures: measure when it is quiet.
+    """
+    from suture_partitioner.profile_file import save_profile
+    from suture_protocol.errors import UsageError
+
+    if engine == "torch" and device_factor != 1:
+        raise UsageError("--device-factor emulates a slow unit; the tails (--engine torch) run on the cloud")
+    _check_writable(out)
     if engine == "torch":
         measured = _tails(bundle, device, threads, budget)
     else:
         measured = _heads(bundle, engine, precision, threads, device_factor, images, budget)
     save_profile(measured, out)
     _show(measured)
+
+
+def _check_writable(out: Path) -> None:
+    """Refuses at once what would fail after a minute of measuring."""
+    from suture_protocol.errors import UsageError
+
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out}: the folder cannot be made: {error.strerror}") from error
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a folder; name a file")
+    if not os.access(out.parent, os.W_OK):
+        raise UsageError(f"--out {out}: the folder cannot be written to")
 
 
 def _tails(bundle: Path, device: str, threads: int, budget_s: float) -> Profile:
@@ -72,10 +94,14 @@ def _heads(
 ) -> Profile:
     from suture_edge.profiling import measure_edge, time_of
     from suture_models.calibration import calibration_inputs
+    from suture_protocol.errors import UsageError
 
     slow = slowdown(factor)
     heads = open_heads(bundle, engine, precision, threads, slow)
-    found = calibration_inputs(heads.bundle.manifest.network, images).inputs
+    try:
+        found = calibration_inputs(heads.bundle.manifest.network, images).inputs
+    except UsageError as error:
+        raise UsageError(str(error).replace("--calibration", "--images", 1)) from error
     samples = found[:: max(len(found) // _IMAGES, 1)][:_IMAGES]
     preprocess_s = time_of(slow(lambda: _read_one(heads.bundle, images)))
     with profiling_bar() as progress:

@@ -39,7 +39,7 @@ def train(
         Path | None,
         typer.Option(help="Weights to start from; by default the recipe's file in a folder `weights` beside DATA."),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=0, help="Passes over the images after the head is trained.")] = 10,
+    epochs: Annotated[int, typer.Option(min=0, help="Passes over the images after the head is trained.")] = 4,
     seed: Annotated[int, typer.Option(help="Decides all that is random.")] = 0,
     threads: Annotated[
         int, typer.Option(min=1, help="Processor threads. Another number gives slightly other weights.")
@@ -50,25 +50,25 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="The figures as one JSON object on stdout.")] = False,
 ) -> None:
     """Train a network by a recipe, measure it once on the untouched test split, and write its model card."""
-    # Torch takes a second to import; --help and wrong usage should not.
     if (out is None) == (evaluate is None):
         raise UsageError("give --out FILE to train, or --evaluate FILE to measure weights; one of the two")
+    # Torch takes a second to import; --help and wrong usage should not.
     from suture_models.train import recipes
+    from suture_models.train.transfer import Settings
 
     chosen = recipes.recipe(recipe)
+    written: tuple[Path, ...] = ()
     with _progress_bars() as on_progress:
-        if evaluate is not None:
-            from suture_models.train.evaluate import evaluate as measure
-
-            measured = measure(chosen.network, data, weights=evaluate, threads=threads, on_progress=on_progress)
-            written: tuple[Path, ...] = ()
-        else:
-            settings = recipes.Settings(epochs=epochs, seed=seed, threads=threads)
-            assert out is not None
+        if out is not None:
+            settings = Settings(epochs=epochs, seed=seed, threads=threads)
             outcome = recipes.train(
                 recipe, data=data, out=out, source=weights, settings=settings, on_progress=on_progress
             )
             measured, written = outcome.test, (outcome.weights, outcome.card)
+        else:
+            from suture_models.train.evaluate import evaluate as measure
+
+            measured = measure(chosen.network, data, weights=evaluate, threads=threads, on_progress=on_progress)
     _show(measured, written, as_json=as_json)
 
 

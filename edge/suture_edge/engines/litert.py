@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suture_models.bundle import Bundle
+from suture_models.litertgraph import ordered_outputs
 from suture_models.manifest import LAST_CUT, Cut, Variant
 from suture_protocol.errors import BundleError, CapabilityMissing
 
@@ -51,7 +52,7 @@ class _LiteRtHead:
         interpreter.allocate_tensors()
         self._interpreter: Any = interpreter
         self._input = interpreter.get_input_details()[0]["index"]
-        self._outputs = sorted(interpreter.get_output_details(), key=lambda d: str(d["name"]))
+        self._outputs = ordered_outputs(interpreter, len(cut.boundary))
         self._shapes = [t.shape for t in cut.boundary]
         self._as_values = cut.id == LAST_CUT
 
@@ -68,7 +69,8 @@ class _LiteRtHead:
             return array
         if self._as_values:
             scale, zero_point = detail["quantization"]
-            return ((array.astype(np.float32) - zero_point) * scale).astype(np.float32)
+            values: NDArray[Any] = ((array.astype(np.float32) - zero_point) * scale).astype(np.float32)
+            return values
         return (array.astype(np.int16) + _CODE_SHIFT).astype(np.uint8)
 
     def layer_times_s(self) -> dict[str, float]:

@@ -32,7 +32,7 @@ class Calibration:
 
 
 def calibration_inputs(
-    spec: NetworkSpec, folder: Path | None, refused: Callable[[InputRefused], None] = lambda error: None
+    spec: NetworkSpec, folder: Path | None, refused: Callable[[InputRefused], None] = lambda _error: None
 ) -> Calibration:
     """Inputs to calibrate `spec`'s network with: `folder`'s, else the package's radiographs, else seeded noise.
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from suture_models.litertgraph import ordered_outputs
 from suture_models.manifest import LAST_CUT, Cut, QuantParams, TensorSpec
 from suture_models.program import Program, subgraph
 from suture_protocol.errors import CapabilityMissing
@@ -61,7 +62,7 @@ def quantisers(path: Path, boundary: Sequence[TensorSpec]) -> dict[str, QuantPar
     """Quantisers of the codes that an INT8 flat buffer gives, by tensor name; none for outputs left in float."""
     from ai_edge_litert.interpreter import Interpreter
 
-    details = sorted(Interpreter(str(path)).get_output_details(), key=lambda d: str(d["name"]))
+    details = ordered_outputs(Interpreter(str(path)), len(boundary))
     found: dict[str, QuantParams] = {}
     for tensor, detail in zip(boundary, details, strict=True):
         scale, zero_point = detail["quantization"]

@@ -33,17 +33,26 @@ def quantise(
 
     For processors without 8-bit dot products, weights of all layers are halved in range, since `vpmaddubsw` saturates
     its 16-bit sums otherwise (NNCF's overflow fix).
+
+    Activations get one range per tensor, over all calibration inputs. NNCF's default, a range per channel for
+    depthwise convolutions, clips what the calibration inputs do not excite: MobileNetV2 calibrated on grey
+    radiographs fell to a cosine of 0.68 on colour photographs that way, and keeps 0.996 this way.
     """
     import nncf
-    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
+    from nncf.quantization import advanced_parameters as advanced
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    overflow = OverflowFix.ENABLE if processor == "plain" else OverflowFix.DISABLE
+    overflow = advanced.OverflowFix.ENABLE if processor == "plain" else advanced.OverflowFix.DISABLE
     return nncf.quantize(
         model,
         nncf.Dataset(list(inputs)),
         subset_size=len(inputs),
         model_type=nncf.ModelType.TRANSFORMER if transformer else None,
-        advanced_parameters=AdvancedQuantizationParameters(overflow_fix=overflow),
+        advanced_parameters=advanced.AdvancedQuantizationParameters(
+            overflow_fix=overflow,
+            activations_quantization_params=advanced.QuantizationParameters(per_channel=False),
+            activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
+        ),
     )
 
 

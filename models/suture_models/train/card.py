@@ -33,6 +33,7 @@ def write_card(weights: Path, card: Card) -> Path:
 
 def _text(weights: Path, card: Card) -> str:
     settings, trained = card.settings, card.trained
+    threshold = f"{card.test.threshold:.4f}"
     size_mb = weights.stat().st_size / 1e6
     return f"""# {card.network}
 
@@ -43,8 +44,9 @@ Written by `suture train`; do not edit. **Not for diagnosis.**
 ## Measured
 
 Figure (95 % interval: percentile bootstrap, {RESAMPLES} resamples of whole patients). Positive means a pneumonia
-probability of at least {card.test.threshold:.4f}, the threshold with the best mean of sensitivity and specificity on
-the validation split; it travels in the weights file. The test split was read once, after everything was chosen.
+probability of at least {threshold}, which was chosen on the validation split (the middle of the thresholds
+with the best mean of sensitivity and specificity) and travels in the weights file. Weights and threshold were chosen
+without the test split.
 
 {_table(card.val, card.test)}
 
@@ -59,10 +61,13 @@ suture train {card.recipe} --data DATA --evaluate {weights.name}
 ```
 
 DATA holds `{{train,val,test}}/{{NORMAL,PNEUMONIA}}/`. Source weights: SHA-256 `{sha256_file(card.source)}`.
-Augmented copies of each training image: {settings.copies}. Kept: epoch {trained.best_epoch} of {settings.epochs},
-where the validation loss was lowest.
+Augmented copies of each training image: {settings.copies}. Kept: epoch {trained.best_epoch} of {settings.epochs}, where
+the validation loss was lowest.
 
-| epoch (0: new head only) | training loss, smoothed labels | validation loss |
+Epoch 0 is the linear head alone. From epoch 1 on, the training loss is that of the fine-tuned weights on augmented
+images with dropout and smoothed labels, the validation loss that of the averaged weights that may be kept.
+
+| epoch | training loss | validation loss |
 |---|---|---|
 {_epochs(trained)}
 """

@@ -12,6 +12,7 @@ from suture_models.train.images import LabelledImages, Split, read_split
 from suture_models.train.metrics import Evaluation, evaluate_scores
 from suture_models.train.progress import OnProgress, Progress, silent
 from suture_models.zoo.registry import LoadedNetwork, load_network
+from suture_models.zoo.threads import torch_threads
 
 #: As in training: small batches stay in the processor's cache.
 _BATCH = 2
@@ -31,10 +32,10 @@ def evaluate(
     Raises:
         UsageError: data or weights are missing or do not fit.
     """
-    torch.set_num_threads(threads)
     loaded = load_network(network, weights=weights)
     images = read_split(data, split, loaded.spec)
-    scores = positive_scores(loaded, images, on_progress)
+    with torch_threads(threads):
+        scores = positive_scores(loaded, images, on_progress)
     threshold = loaded.spec.threshold
     return evaluate_scores(images.labels_N.numpy(), scores, images.patients, split=split, threshold=threshold)
 

@@ -75,14 +75,23 @@ def evaluate_scores(
 
 
 def balanced_threshold(labels_N: NDArray[np.int64], scores_N: NDArray[np.float64]) -> float:
-    """The threshold with the best mean of sensitivity and specificity (Youden 1950), midway to the next lower score.
+    """The middle, in log-odds, of the thresholds whose Youden index (1950) is within a standard error of the best.
 
-    Midway, so that the last bit of a score computed elsewhere does not decide on which side of it an image falls.
+    Where the labels separate well, many thresholds do equally well but for a few images; the middle of them is the one
+    that least depends on those, and on the last bits of scores computed elsewhere.
     """
     false_rate, true_rate, thresholds = roc_curve(labels_N == 1, scores_N, drop_intermediate=False)
-    best = int(np.argmax(true_rate - false_rate))
-    lower = scores_N[scores_N < thresholds[best]]
-    return float((thresholds[best] + lower.max()) / 2) if lower.size else float(thresholds[best])
+    youden = true_rate - false_rate
+    best = int(np.argmax(youden))
+    positives = int(labels_N.sum())
+    variances = (rate * (1 - rate) for rate in (true_rate[best], false_rate[best]))
+    error = float(np.sqrt(sum(v / n for v, n in zip(variances, (positives, len(labels_N) - positives), strict=True))))
+    good = thresholds[youden >= youden[best] - error]
+    # A threshold is the lowest score called positive; the next lower score ends the interval in which it does as well.
+    lower = scores_N[scores_N < good.min()]
+    ends = np.array([lower.max() if lower.size else good.min(), good[np.isfinite(good)].max()])
+    odds = np.clip(ends, 1e-6, 1 - 1e-6)
+    return float(1 / (1 + np.exp(-np.mean(np.log(odds / (1 - odds))))))
 
 
 def _patient_resamples(patients: tuple[str, ...], truth: NDArray[np.bool_], seed: int) -> list[NDArray[np.int64]]:

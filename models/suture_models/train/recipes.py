@@ -83,7 +83,7 @@ def train(
     if out.suffix != ".safetensors":
         raise UsageError(f"--out {out}: has to end in .safetensors")
     used = settings or Settings()
-    start = source or data.parent / "weights" / chosen.source_name
+    start = source or _usual_source(chosen, data)
     trained = chosen.run(data, start, out, used, on_progress)
     val, test = (
         evaluate(chosen.network, data, weights=out, split=split, threads=used.threads, on_progress=on_progress)
@@ -100,3 +100,10 @@ def train(
         notes=chosen.notes,
     )
     return Outcome(weights=out, card=write_card(out, card), trained=trained, test=test)
+
+
+def _usual_source(chosen: Recipe, data: Path) -> Path:
+    path = data.resolve().parent / "weights" / chosen.source_name
+    if not path.is_file():
+        raise UsageError(f"no weights to start from at {path}; name them with --weights FILE ({chosen.source_name})")
+    return path

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suture_models.manifest import NetworkSpec, TensorSpec
+from suture_models.zoo.threads import torch_threads
 
 _IMAGES = 8
 _VOLUMES = 2
@@ -26,21 +27,16 @@ def settle_batch_norm(module: nn.Module, spec: NetworkSpec, *, seed: int) -> Non
     if not norms:
         return
     inputs = _synthetic(spec.input, _VOLUMES if spec.kind == "volume" else _IMAGES, seed)
-    threads = torch.get_num_threads()
     momenta = [norm.momentum for norm in norms]
-    torch.set_num_threads(1)
-    try:
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # A plain average over the batches instead of a decaying one.
-            norm.train()
-        with torch.no_grad():
-            module(inputs)
-    finally:
-        torch.set_num_threads(threads)
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-            norm.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # A plain average over the batches instead of a decaying one.
+        norm.train()
+    with torch.no_grad(), torch_threads(1):
+        module(inputs)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
 
 
 def _synthetic(spec: TensorSpec, count: int, seed: int) -> Tensor:

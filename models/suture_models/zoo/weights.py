@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from suture_models.zoo.base import Weights
@@ -88,7 +88,7 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     contents = {key: tensor.contiguous() for key, tensor in tensors.items()}
     # All under one key, because safetensors writes several in an order that changes from run to run.
     part = path.with_name(f"{path.name}.part")
-    save_file(contents, part, metadata={METADATA_KEY: json.dumps(dict(metadata), sort_keys=True)})
+    part.write_bytes(save(contents, metadata={METADATA_KEY: json.dumps(dict(metadata), sort_keys=True)}))
     part.replace(path)
 
 

@@ -1,0 +1,85 @@
+"""`suture demo`: the main job on this machine, against its rivals, over emulated links, with a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from suture.console import examples, stderr_console
+
+if TYPE_CHECKING:
+    from suture.demo.processes import Report
+
+_BOARD_HELP = "Board whose published speed the unit is slowed to."
+_THOROUGH_HELP = "Every network on every study (some minutes)."
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `demo` to the command."""
+    app.command(
+        "demo",
+        epilog=examples("suture demo", "suture demo --out out/mine --study chest.dcm", "suture demo --board rk3588"),
+    )(demo)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Directory for report.html and results.json.")] = Path("out/demo"),
+    study: Annotated[list[Path] | None, typer.Option(help="Your own DICOM or image; repeat for several.")] = None,
+    board: Annotated[str, typer.Option(help=_BOARD_HELP)] = "pi-4",
+    device_factor: Annotated[float | None, typer.Option(help="Slow the unit by this factor instead.")] = None,
+    bundles: Annotated[Path, typer.Option(help="Where its bundles are built and kept.")] = Path("bundles/demo"),
+    thorough: Annotated[bool, typer.Option("--thorough", help=_THOROUGH_HELP)] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One link, one network, two repeats; for tests.")] = False,
+) -> None:
+    """Run cloud, edge and emulated links on this machine: real DICOM, every way to a result, a report."""
+    from suture.demo.run import run_demo
+    from suture.demo.screen import show
+    from suture.demo.settings import TRAINED, DemoSettings
+    from suture_protocol.errors import UsageError
+    from suture_simulators.device import device_preset
+
+    device_preset(board)
+    if device_factor is not None and device_factor < 1:
+        raise UsageError(f"--device-factor {device_factor:g}: a device can only be emulated as slower, so 1 or more")
+    less: dict[str, Any] = {"rates_bps": (20e6,), "networks": (TRAINED,), "repeats": 2} if quick else {}
+    settings = DemoSettings(
+        out=out,
+        bundles=bundles,
+        studies=tuple(study or ()),
+        board=board,
+        device_factor=device_factor,
+        thorough=thorough,
+        **less,
+    )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot be made: {error.strerror}") from error
+    with _bar() as (report, say):
+        results = run_demo(settings, report, say)
+    from suture.demo.report import page
+
+    (out / "results.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (out / "report.html").write_text(page(results), encoding="utf-8")
+    show(results, out)
+
+
+@contextmanager
+def _bar() -> Iterator[tuple[Report, Any]]:
+    """A progress bar on stderr, and a way to say something above it."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = stderr_console()
+    columns: tuple[Any, ...] = (BarColumn(bar_width=24), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("reading the studies", total=None)
+
+        def report(done: int, total: int, text: str) -> None:
+            bar.update(task, completed=done, total=total, description=text)
+
+        yield report, lambda text: console.print(text, markup=False, soft_wrap=True)

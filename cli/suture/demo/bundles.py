@@ -1,0 +1,65 @@
+"""The demonstration's bundles: built on the first run for this machine's processor class, reused as long as they fit."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from suture_models.bundle import Bundle, open_bundle
+from suture_partitioner.device import processor_class
+from suture_protocol.errors import BundleError
+
+ENGINE = "openvino"
+
+
+def demo_bundle(network: str, folder: Path) -> Bundle:
+    """The bundle of `network` in `folder`, with OpenVINO artefacts only; built where what is there does not fit.
+
+    Raises:
+        CapabilityMissing: it has to be built, and a library for that is not installed.
+        UsageError: there is no such network.
+    """
+    path = folder / network
+    found = _opened(path)
+    return found if found is not None and not unfit(found) else _build(network, path)
+
+
+def unfit(bundle: Bundle) -> str:
+    """Why `bundle` cannot serve here, in words; empty where it can."""
+    from suture_edge.engines.registry import choose_variant
+
+    for name, built in bundle.manifest.built_with.items():
+        try:
+            here = version(name)
+        except PackageNotFoundError:
+            continue  # no library, but e.g. `calibration`; or one that was only needed for building
+        if here != built:
+            return f"it was built with {name} {built}, here is {here}"
+    try:
+        for precision in ("int8", "f32"):
+            choose_variant(bundle, ENGINE, processor_class(), precision)  # type: ignore[arg-type]
+        for artefact in (bundle.manifest.program, bundle.manifest.weights):
+            bundle.file(artefact)
+    except BundleError as error:
+        return str(error)
+    return ""
+
+
+def _opened(path: Path) -> Bundle | None:
+    try:
+        return open_bundle(path)
+    except BundleError:
+        return None
+
+
+def _build(network: str, path: Path) -> Bundle:
+    # torch and NNCF are needed for building only.
+    from suture.commands.build import with_progress
+    from suture_models.build import BuildSettings
+    from suture_models.calibration import calibration_inputs
+    from suture_models.zoo.registry import load_network
+
+    loaded = load_network(network)
+    chosen = calibration_inputs(loaded.spec, None)
+    settings = BuildSettings(engines=(ENGINE,), processors=(processor_class(),), calibration=chosen.origin)
+    return with_progress(loaded, chosen.inputs, path, settings)

@@ -1,0 +1,2 @@
+"""page"""
+def page(results): return ""

@@ -1,0 +1,93 @@
+"""The demonstration's results in sentences, for the screen and the report alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from suture.demo.advice import FACTOR_MAX, RATES_MIN_MAX_BPS
+from suture.demo.settings import ARM_TITLES
+from suture_models.manifest import INPUT_CUT, LAST_CUT
+from suture_protocol.units import format_rate, format_time
+
+NOT_FOR_DIAGNOSIS = "Not for diagnosis. The images are public and de-identified; nothing here is a medical device."
+
+
+def cut_title(cut_id: str) -> str:
+    """A cut in words."""
+    return {INPUT_CUT: "0 (send the image)", LAST_CUT: "last (all on the unit)"}.get(cut_id, cut_id)
+
+
+def winner_text(entry: Mapping[str, Any]) -> str:
+    """Who won; a split that is no cut inside the network is said to be what it is."""
+    times_s = entry["times_s"]
+    name = ARM_TITLES[entry["winner"]]
+    if entry["winner"] in ("split", "edge_only") and entry["cut"] == LAST_CUT:
+        name = "all on the unit, as planned"
+    elif entry["winner"] in ("split", "image_upload") and entry["cut"] == INPUT_CUT:
+        name = "lossless image, as planned"
+    return f"{name}: {format_time(times_s[entry['winner']])}"
+
+
+def middle_text(entry: Mapping[str, Any]) -> str:
+    """By how much the best middle cut loses or wins, against the best of the other ways."""
+    middle = entry["middle"]
+    if middle is None:
+        return "the network has no middle cut to plan with"
+    rivals = {a: t for a, t in entry["times_s"].items() if a != "split" or entry["cut"] in (INPUT_CUT, LAST_CUT)}
+    best = min(rivals, key=rivals.__getitem__)
+    by_s = middle["time_s"] - rivals[best]
+    verb = "loses" if by_s > 0 else "wins"
+    text = f"best middle cut, {middle['cut']}: {format_time(middle['time_s'])}, {verb} by {format_time(abs(by_s))}"
+    return f"{text} to {ARM_TITLES[best]}" if by_s > 0 else f"{text} over {ARM_TITLES[best]}"
+
+
+def advice_lines(where: Mapping[str, Any]) -> str:
+    """Where a middle cut would win under one supposition, in one sentence."""
+    low, high = (format_rate(rate) for rate in RATES_MIN_MAX_BPS)
+    if where["least"] is None:
+        return f"{where['supposing']}: at no device factor from 1 to {FACTOR_MAX:g} and no rate from {low} to {high}."
+    parts = []
+    if where["rates_bps"] is not None:
+        parts.append("on this device at " + _rates(where["rates_bps"]))
+    else:
+        parts.append("on this device at no rate")
+    known = [f"{factor:.3g} at {format_rate(rate)}" for rate, factor in where["factor_by_rate"] if factor is not None]
+    never = [format_rate(rate) for rate, factor in where["factor_by_rate"] if factor is None]
+    if known:
+        parts.append("from device factor " + ", ".join(known))
+    if never:
+        parts.append("at no device factor at " + ", ".join(never))
+    factor, rate_bps = where["least"]
+    parts.append(f"the first at all from factor {factor:.3g} (at {format_rate(rate_bps)} and more)")
+    return f"{where['supposing']}: {'; '.join(parts)}."
+
+
+def _rates(span: tuple[float, float]) -> str:
+    low, high = span
+    least, most = RATES_MIN_MAX_BPS
+    if low <= least * 1.01 and high >= most * 0.99:
+        return "every rate"
+    if high >= most * 0.99:
+        return f"{format_rate(low)} and more"
+    return f"{format_rate(low)} to {format_rate(high)}"
+
+
+def device_text(results: Mapping[str, Any]) -> str:
+    """What device is emulated, and where its factor comes from."""
+    device = results["device"]
+    if not device["board"]:
+        return f"an emulated device {device['factor']:g} times slower than this machine ({device['source']})"
+    return (
+        f"an emulated {device['board']}: {device['factor']:g} times slower than this machine "
+        f"({device['basis']}; {device['source']})"
+    )
+
+
+def link_text(entry: Mapping[str, Any]) -> str:
+    """A link in words, with whether it was emulated."""
+    rate, rtt = format_rate(entry["rate_bps"]), format_time(entry["rtt_s"])
+    if not entry["link_emulated"]:
+        return f"loopback, NOT EMULATED (would be {rate}, {rtt} round trip)"
+    valid = "" if entry["link_valid"] else ", BUT THE EMULATION DID NOT KEEP ITS TIMES: do not quote"
+    return f"{rate}, {rtt} round trip (emulated{valid})"

@@ -1,0 +1,52 @@
+"""What every benchmark here shares: the machine's description and the result file."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from suture.console import stdout_console
+from suture_partitioner.device import device_fingerprint
+
+_PACKAGES = ("torch", "openvino", "onnxruntime", "ai-edge-litert", "nncf", "numpy", "grpcio", "suture")
+
+
+def machine_name() -> str:
+    """A short name of this machine for file names, e.g. `intel-xeon-2cores`."""
+    device = device_fingerprint()
+    words = re.findall(r"[a-z0-9]+", re.sub(r"\((r|tm)\)|processor|cpu", " ", device["cpu"].lower()))
+    return "-".join([*words[:4], f"{device['cores']}cores"])
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that figures depend on."""
+    found = {"python": platform.python_version(), "kernel": platform.release()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write_report(what: str, lines: Sequence[str], configuration: Mapping[str, Any], suffix: str = "") -> Path:
+    """Writes `<what>_<machine>_<date>.md` beside this file and shows it."""
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    path = Path(__file__).parent / f"{what}_{suffix or machine_name()}_{today}.md"
+    rows = {**configuration, "device": dict(device_fingerprint()), "versions": versions()}
+    text = [f"# {what}", "", *lines, "", "## Configuration", ""]
+    text += [f"- {name}: {_text(value)}" for name, value in rows.items()]
+    path.write_text("\n".join(text) + "\n", encoding="utf-8")
+    stdout_console().print("\n".join(text), markup=False, soft_wrap=True)
+    return path
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return str(value)

@@ -1,0 +1,158 @@
+"""One session with the requests in flight on it; a connection has one for routine, and one for what overtakes it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from suture_edge.call import SessionCall
+from suture_edge.results import CloudResult, CloudTimings, PendingResult
+from suture_edge.uploads import CloudRequest, Upload
+from suture_protocol import codes
+from suture_protocol.address import Address
+from suture_protocol.errors import CodecError, Refused, SutureError
+from suture_protocol.events import Event, Hello, Received, Refusal, Result, Start
+from suture_protocol.outputs import from_result
+
+#: Payloads up to what HTTP/2 has under way at first hold nothing up for long; larger ones are bulk.
+BULK_BYTES: Final = 64 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class _InFlight:
+    """A request handed in; times on the connection's clock."""
+
+    upload: Upload
+    pending: PendingResult
+    handed_at_s: float
+    began_at_s: float = 0.0
+
+
+class Lane:
+    """A session on a channel of its own; its requests fail when it ends.
+
+    Args:
+        channel: A `grpc.Channel`, closed with the lane.
+        address: The cloud's.
+        hello: What to offer.
+        on_end: Told once why the lane ended, after its requests were.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        channel: Any,
+        address: Address,
+        hello: Hello,
+        on_end: Callable[[SutureError], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.channel = channel
+        self._address = address
+        self._on_end = on_end
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._in_flight: dict[Upload, _InFlight] = {}
+        self._error: SutureError | None = None
+        self.call = SessionCall(channel, address, hello, self, clock)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended yet, as far as is known."""
+        return self._error is None
+
+    def bulk_under_way(self) -> bool:
+        """Whether the path may be full: gRPC takes megabytes that a slow link carries for seconds, so that only an
+        answer proves that a large payload has arrived."""
+        with self._lock:
+            return any(len(upload.request.payload) > BULK_BYTES for upload in self._in_flight)
+
+    def submit(self, request: CloudRequest) -> PendingResult:
+        """Puts a request on its way.
+
+        Raises:
+            Refused: beyond what the cloud takes.
+            LinkError: the lane has ended.
+            ProtocolError: the request is malformed.
+        """
+        upload = Upload(request)
+        pending = PendingResult(lambda: self._cancel(upload), str(self._address))
+        flight = _InFlight(upload=upload, pending=pending, handed_at_s=self._clock())
+        with self._lock:
+            if self._error is not None:
+                raise self._error
+            self._in_flight[upload] = flight
+        try:
+            self.call.upload(upload)
+        except SutureError:
+            with self._lock:
+                self._in_flight.pop(upload, None)
+            raise
+        return pending
+
+    def close(self, error: SutureError | None = None) -> None:
+        """Ends it; what is in flight fails with `error`, or a LinkError that says it was closed."""
+        self.call.close(error)
+        self.channel.close()
+
+    def sent(self, event: Event, upload: Upload | None, at_s: float) -> None:
+        """Notes when a request began (called by the session's threads)."""
+        if isinstance(event, Start) and upload is not None:
+            with self._lock:
+                flight = self._in_flight.get(upload)
+                if flight is not None:
+                    flight.began_at_s = at_s
+
+    def received(self, event: Received, at_s: float) -> None:
+        """Settles the request that `event` answers (called by the session's threads)."""
+        if not isinstance(event, Result | Refusal):
+            return
+        with self._lock:
+            flight = next((f for f in self._in_flight.values() if f.upload.request_id == event.request_id), None)
+            if flight is None:
+                return
+            del self._in_flight[flight.upload]
+        if isinstance(event, Refusal):
+            flight.pending.fail(Refused(event.code, event.message, request_id=event.request_id))
+            return
+        try:
+            flight.pending.succeed(_result(event, flight, at_s))
+        except CodecError as error:
+            flight.pending.fail(error)
+
+    def ended(self, error: SutureError) -> None:
+        """Fails what is in flight (called once, by the session's threads)."""
+        with self._lock:
+            self._error = error
+            lost = list(self._in_flight.values())
+            self._in_flight.clear()
+        for flight in lost:
+            flight.pending.fail(error)
+        self._on_end(error)
+
+    def _cancel(self, upload: Upload) -> None:
+        self.call.cancel(upload)
+        with self._lock:
+            flight = self._in_flight.pop(upload, None)
+        if flight is not None:
+            flight.pending.fail(Refused(codes.CANCELLED, "cancelled", request_id=upload.request_id))
+
+
+def _result(event: Result, flight: _InFlight, at_s: float) -> CloudResult:
+    return CloudResult(
+        outputs=from_result(event),
+        timings=CloudTimings(
+            total_s=at_s - flight.handed_at_s,
+            waited_s=max(flight.began_at_s - flight.handed_at_s, 0.0),
+            receive_s=event.receive_s,
+            queue_s=event.queue_s,
+            decode_s=event.decode_s,
+            tail_s=event.tail_s,
+            server_s=event.server_s,
+        ),
+        arrivals=event.arrivals,
+        payload_bytes=len(flight.upload.request.payload),
+    )

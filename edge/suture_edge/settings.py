@@ -1,0 +1,91 @@
+"""How the unit works, and whether what was asked of it can be done at all, told before the first image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from suture_edge.profiling import CODECS as PLANNED_CODECS
+from suture_models.bundle import Bundle
+from suture_models.manifest import LAST_CUT, Cut, Variant
+from suture_partitioner.types import Constraints
+from suture_protocol.codecs.registry import codec_ids, get_codec
+from suture_protocol.errors import BundleError, UsageError
+from suture_protocol.events import Priority
+
+#: The cut that means: plan it.
+AUTO: Final = "auto"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnitSettings:
+    """How the unit works. `codec` None takes the planned or the tensor's default one."""
+
+    codec: str | None = None
+    codec_config: tuple[tuple[str, str], ...] = ()
+    constraints: Constraints = field(default_factory=Constraints)
+    priority: Priority = Priority.ROUTINE
+    timeout_s: float = 30.0
+    device_factor: float = 1.0
+    out: Path | None = None
+
+
+def check_settings(
+    bundle: Bundle, variant: Variant, *, cut: str, codec: str | None, privacy_floor: str | None, has_cloud: bool
+) -> None:
+    """Checks what a person asked for against the bundle and its artefact.
+
+    Args:
+        bundle: The bundle.
+        variant: The artefact that runs the heads.
+        cut: A cut's id, or `auto`.
+        codec: A codec's id, or None for the planned one.
+        privacy_floor: The shallowest cut allowed, or None.
+        has_cloud: Whether a cloud was named.
+
+    Raises:
+        UsageError: an unknown cut or codec, or settings that contradict each other.
+        BundleError: the artefact has no head for that cut.
+    """
+    floor = None if privacy_floor is None else _cut(bundle, privacy_floor, "the privacy floor")
+    if codec is not None and codec not in codec_ids():
+        raise UsageError(f"unknown codec {codec!r}; there are: {', '.join(codec_ids())}")
+    if cut == AUTO:
+        if codec is not None and codec not in PLANNED_CODECS:
+            raise UsageError(
+                f"codec {codec} is not planned with ({', '.join(PLANNED_CODECS)} are); force a cut as well"
+            )
+        return
+    forced = _cut(bundle, cut, "the cut")
+    if forced.id == LAST_CUT:
+        return
+    if not has_cloud:
+        raise UsageError(f"cut {cut} needs a cloud to finish it; name one, or use cut {LAST_CUT}")
+    if floor is not None and forced.index < floor.index:
+        raise UsageError(
+            f"cut {cut} is shallower than the privacy floor {floor.id}; take a deeper cut, or drop the floor"
+        )
+    if not variant.has_cut(forced):
+        have = ", ".join(c.id for c in bundle.manifest.cuts if variant.has_cut(c))
+        raise BundleError(f"{variant.id} of bundle {bundle.name} has no head for cut {cut}; it has: {have}")
+    if codec is not None:
+        _check_codec(codec, forced, variant)
+
+
+def _cut(bundle: Bundle, cut_id: str, what: str) -> Cut:
+    try:
+        return bundle.cut(cut_id)
+    except BundleError as error:
+        raise UsageError(f"{what}: {error}") from error
+
+
+def _check_codec(codec: str, cut: Cut, variant: Variant) -> None:
+    made = get_codec(codec)
+    for tensor in cut.boundary:
+        dtype = variant.wire_dtype(cut, tensor)
+        if not made.accepts(tensor.shape, dtype):
+            raise UsageError(
+                f"codec {codec} carries no {dtype} tensor of shape {tensor.shape}, which crosses cut {cut.id}; "
+                "zstd and raw carry any"
+            )

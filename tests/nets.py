@@ -1,0 +1,60 @@
+"""Small networks with skip connections for the tests; `tests.nets:make` is loaded as a user's own network is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from suture_models.manifest import NetworkSpec
+from suture_models.zoo.base import GREY_MEAN, GREY_STD, Normalised, image_spec
+
+SIDE = 32
+LABELS = ("normal", "abnormal", "unclear")
+
+
+def make() -> tuple[nn.Module, NetworkSpec]:
+    """A grey 32×32 classifier with a residual sum, a dense concatenation and a skip across the bottom."""
+    return Normalised(Tiny(), mean=GREY_MEAN, std=GREY_STD), image_spec("tiny", shape=(1, SIDE, SIDE), labels=LABELS)
+
+
+def images(count: int, *, seed: int = 0) -> list[NDArray[Any]]:
+    """Inputs for it: a slope, a disc and some noise, so that neighbouring pixels are alike as in radiographs."""
+    generator = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:SIDE, 0:SIDE].astype(np.float64)
+    drawn = []
+    for _ in range(count):
+        angle, row, column = generator.uniform(0, 2 * np.pi), *generator.uniform(8, SIDE - 8, 2)
+        slope = 2.5 * (np.cos(angle) * (rows - SIDE / 2) + np.sin(angle) * (columns - SIDE / 2))
+        disc = 60 * ((rows - row) ** 2 + (columns - column) ** 2 < 36)
+        values = 110 + slope + disc + generator.normal(scale=8, size=rows.shape)
+        drawn.append(np.clip(values, 0, 255).astype(np.uint8)[None, None])
+    return drawn
+
+
+class Tiny(nn.Module):
+    """Every kind of boundary: one tensor, two across a residual, three across a residual within a skip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 8, 3, stride=2, padding=1)
+        self.inner_a = nn.Conv2d(8, 8, 3, padding=1)
+        self.inner_b = nn.Conv2d(8, 8, 3, padding=1)
+        self.down = nn.Conv2d(8, 16, 3, stride=2, padding=1)
+        self.low_a = nn.Conv2d(16, 12, 3, padding=1)
+        self.low_b = nn.Conv2d(12, 16, 3, padding=1)
+        self.up = nn.ConvTranspose2d(32, 8, 2, stride=2)
+        self.merge = nn.Conv2d(16, 8, 3, padding=1)
+        self.classify = nn.Linear(8, len(LABELS))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = torch.relu_(self.stem(image))
+        x = torch.relu(x + self.inner_b(torch.relu(self.inner_a(x))))
+        low = torch.relu(self.down(x))
+        low = torch.cat([low, torch.relu(low + self.low_b(torch.relu(self.low_a(low))))], dim=1)
+        x = torch.relu(self.merge(torch.cat([x, self.up(low)], dim=1)))
+        out: Tensor = self.classify(x.mean(dim=(2, 3)))
+        return out
