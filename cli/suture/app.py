@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, Entry] = {
     "train": Entry(module="suture.commands.train", help="Train a network by a recipe, e.g. transfer learning."),
     "build": Entry(module="suture.commands.build", help="Export, calibrate and quantise a network into a bundle."),
     "inspect": Entry(module="suture.commands.inspect", help="List a bundle's cuts, boundaries, bytes and artefacts."),
+    "verify": Entry(module="suture.commands.verify", help="Check that every cut computes what the whole network does."),
     "profile": Entry(module="suture.commands.profile", help="Measure each layer and cut of a bundle on this device."),
     "plan": Entry(module="suture.commands.plan", help="Choose the cut for a link, and say why the others lost."),
     "cloud": Entry(module="suture.commands.cloud", help="Serve the tails of one or more bundles."),

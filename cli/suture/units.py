@@ -78,8 +78,8 @@ def open_client(cloud: str | None, *, insecure: bool) -> CloudClient | None:
 
 @contextmanager
 def profiling_bar() -> Iterator[Progress]:
-    """A progress bar on stderr that appears with the first report and is gone after the last, so that lines of output
-    which follow it stand alone."""
+    """A progress bar on stderr, where that is a terminal; it appears with the first report and is gone after the last,
+    so that lines of output which follow it stand alone."""
     bars: list[Bar] = []
 
     def report(done: int, total: int, text: str) -> None:
@@ -107,13 +107,15 @@ def _bar() -> Bar:
 
     from suture.console import stderr_console
 
+    console = stderr_console()
     columns: tuple[Any, ...] = (TextColumn("{task.description:<48}"), BarColumn(), MofNCompleteColumn())
     # rich would send what is written to stdout meanwhile to stderr, results and all.
     return Bar(
         *columns,
         TimeElapsedColumn(),
-        console=stderr_console(),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
         redirect_stdout=False,
         redirect_stderr=False,
     )

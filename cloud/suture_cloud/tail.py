@@ -53,7 +53,7 @@ class Tails:
         manifest = bundle.manifest
         program = load_program(bundle.file(manifest.program), bundle.file(manifest.weights))
         weights = {key: value.to(device) for key, value in program.weights.items()}
-        self._program = Program(input=program.input, nodes=program.nodes, outputs=program.outputs, weights=weights)
+        self.program = Program(input=program.input, nodes=program.nodes, outputs=program.outputs, weights=weights)
         self._built: OrderedDict[str, fx.GraphModule] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -92,7 +92,7 @@ class Tails:
         with self._lock:
             if cut.id not in self._built:
                 inputs = tuple(t.name for t in cut.boundary)
-                self._built[cut.id] = subgraph(self._program, inputs, self._program.outputs, self.device).eval()
+                self._built[cut.id] = subgraph(self.program, inputs, self.program.outputs, self.device).eval()
                 while len(self._built) > _TAILS_KEPT:
                     self._built.popitem(last=False)
             self._built.move_to_end(cut.id)

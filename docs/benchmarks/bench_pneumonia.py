@@ -67,7 +67,10 @@ def main(
     for r in rows:
         numbers = f"{r['auc']:.4f} | {r['accuracy']:.3f} | {r['same_side']:.3f} | {r['delta']:.3f}"
         lines.append(f"| {r['arm']} | `{r['cut']}` | {numbers} |")
-    lines += ["", f"Thresholds: AUC within {_AUC_TOLERANCE} of float, same side >= {_SAME_SIDE}. Missed: {len(missed)}."]
+    lines += [
+        "",
+        f"Thresholds: AUC within {_AUC_TOLERANCE} of float, same side >= {_SAME_SIDE}. Missed: {len(missed)}.",
+    ]
     write_report("pneumonia", lines, {"bundle": opened.digest, "built_with": dict(opened.manifest.built_with)})
     raise typer.Exit(1 if missed else 0)
 

@@ -100,6 +100,8 @@ class Unit:
             PlanError: nothing satisfies the constraints.
             UsageError: the codec does not carry what crosses that cut, or the cloud's address must not be used.
         """
+        if cut != AUTO:
+            self.bundle.cut(cut)
         start_s = time.perf_counter()
         try:
             picture, image = self._slow(lambda: self._read(read))()

@@ -67,7 +67,8 @@ def _groups(
             group = []
         done += node.macs
         live = {name for name in live | {node.name} if last_use.get(name, -1) > position}
-        usable = live and live <= crossable and input_spec.name not in live and position < len(graph)
+        # After a node that nobody reads, what crosses is what crossed before it: not another cut.
+        usable = node.name in live and live <= crossable and input_spec.name not in live and position < len(graph)
         if done and usable and not live <= {o.name for o in outputs}:
             names = sorted(live, key=order.__getitem__)
             boundary = tuple(specs[name] for name in names)

@@ -17,25 +17,28 @@ def ports_by_name(model: ov.Model) -> dict[str, ov.Output]:
     return {name: port for node in model.get_ordered_ops() for port in node.outputs() for name in port.get_names()}
 
 
-def cut_model(model: ov.Model, names: Sequence[str], quant: Sequence[QuantParams | None]) -> ov.Model:
+def cut_model(
+    model: ov.Model, names: Sequence[str], quant: Sequence[QuantParams | None], *, keep_outputs: bool = False
+) -> ov.Model:
     """The part of `model` that computes the named tensors, as codes where a quantiser is given.
 
     Args:
         model: A whole network. It is left as it was; the cut shares its constants.
         names: OpenVINO's names of the boundary tensors.
         quant: One quantiser per name, or None to give the tensor as it is.
+        keep_outputs: Keep the network's own outputs too, before the named tensors: the unsplit network, watched.
 
     Raises:
         BundleError: the model has no such tensor.
     """
     clone = model.clone()
     ports = ports_by_name(clone)
-    results = []
+    results = list(clone.get_results()) if keep_outputs else []
     for name, params in zip(names, quant, strict=True):
         if name not in ports:
             raise BundleError(f"the OpenVINO artefact has no tensor {name!r}; build the bundle again")
         port = ports[name]
-        if len(names) > 1 and params is not None and params.origin == "graph":
+        if (keep_outputs or len(names) > 1) and params is not None and params.origin == "graph":
             port = _quantised(port)
         results.append(ops.result(port if params is None else _codes(port, params)))
     return ov.Model(results, clone.get_parameters(), "head")

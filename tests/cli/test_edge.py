@@ -141,9 +141,7 @@ def _same_device(one: Path, other: Path) -> bool:
     return one.stat().st_dev == other.stat().st_dev
 
 
-def test_two_agents_do_not_share_a_folder_of_results(
-    command: Command, pneumonia_bundle: Bundle, folder: Path
-) -> None:
+def test_two_agents_do_not_share_a_folder_of_results(command: Command, pneumonia_bundle: Bundle, folder: Path) -> None:
     config = write_config(folder, pneumonia_bundle, cut="last")
     with command.started("edge", "--config", config) as first:
         assert first.stderr is not None

@@ -1,4 +1,4 @@
-"""`suture infer` as a process, against a cloud as a process: findings, the JSON contract, refusals, bad links, usage."""
+"""`suture infer` as a process, against a cloud as a process: findings, JSON contract, refusals, bad links, usage."""
 
 from __future__ import annotations
 

@@ -25,7 +25,12 @@ def test_results_stay_on_stdout_while_a_bar_is_on_the_terminal() -> None:
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
     with os.fdopen(ours, "rb", buffering=0) as terminal:
         done = subprocess.run(
-            [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=theirs, env=environment, timeout=60, check=True
+            [sys.executable, "-c", SCRIPT],
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            env=environment,
+            timeout=60,
+            check=True,
         )
         os.close(theirs)
         shown = _all_of(terminal.fileno())

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,17 @@ class Place:
         self.inbox.mkdir(exist_ok=True)
         variant = choose_variant(bundle, "openvino", processor_class())
         self.unit = Unit(Heads(bundle, get_engine("openvino"), variant), None)
-        self.results = ResultFolder(self.out, self.inbox)
-        self.agent = self.new_agent()
+        self.start()
 
-    def new_agent(self) -> Agent:
+    def start(self) -> None:
+        """A new agent that remembers nothing but what lies in the folders."""
+        self.results = ResultFolder(self.out, self.inbox)
         inbox = Inbox(self.inbox, SETTLE_S, self.clock)
-        return Agent(self.unit, inbox, self.results, cut="last", clock=self.clock, sleep=self.clock.sleep)
+        self.agent = Agent(self.unit, inbox, self.results, cut="last", clock=self.clock, sleep=self.clock.sleep)
+
+    def restart(self) -> None:
+        self.results.close()
+        self.start()
 
     def once(self) -> None:
         self.agent.run_once(SETTLE_S)
@@ -63,12 +69,20 @@ class Place:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
+@contextmanager
+def place_for(bundle: Bundle, folder: Path) -> Iterator[Place]:
+    made = Place(folder, bundle)
+    try:
+        yield made
+    finally:
+        made.results.close()
+        made.unit.close()
+
+
 @pytest.fixture
 def place(tmp_path: Path, pneumonia_bundle: Bundle) -> Iterator[Place]:
-    made = Place(tmp_path, pneumonia_bundle)
-    yield made
-    made.results.close()
-    made.unit.close()
+    with place_for(pneumonia_bundle, tmp_path) as made:
+        yield made
 
 
 def test_a_file_that_grows_is_left_until_it_is_complete(place: Place) -> None:
@@ -107,7 +121,7 @@ def test_a_new_agent_knows_what_is_done(place: Place) -> None:
     shutil.copy(CHESTS[0], place.inbox / "a.dcm")
     (place.inbox / "bad").write_text("text", encoding="utf-8")
     place.once()
-    place.agent = place.new_agent()
+    place.restart()
     place.once()
     assert place.agent.done == 0
 
@@ -121,30 +135,27 @@ def test_a_half_written_or_foreign_result_counts_as_none(place: Place) -> None:
     assert found["outputs"]["pneumonia"] > 0.5
 
 
-def test_a_damaged_bundle_is_each_files_error_until_it_is_mended(
-    tmp_path: Path, pneumonia_bundle: Bundle
-) -> None:
+def test_a_damaged_bundle_is_each_files_error_until_it_is_mended(tmp_path: Path, pneumonia_bundle: Bundle) -> None:
     shutil.copytree(pneumonia_bundle.path, tmp_path / "bundle")
     variant = choose_variant(pneumonia_bundle, "openvino", processor_class())
     weights = tmp_path / "bundle" / variant.files["weights"].path
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1])
-    place = Place(tmp_path, open_bundle(tmp_path / "bundle"))
-    for name in ("a.dcm", "b.dcm"):
-        shutil.copy(CHESTS[0], place.inbox / name)
-    place.once()
-    place.once()
-    assert (place.agent.done, place.agent.refused) == (2, 2)
-    for name in ("a.dcm", "b.dcm"):
-        found = place.result(name)
-        assert found is not None
-        assert "was changed since the build" in found["error"]
-        assert found["source"] is None
-    weights.write_bytes(whole)
-    place.agent = place.new_agent()
-    place.once()
-    assert (place.agent.done, place.agent.refused) == (2, 0)
-    place.results.close()
+    with place_for(open_bundle(tmp_path / "bundle"), tmp_path) as place:
+        for name in ("a.dcm", "b.dcm"):
+            shutil.copy(CHESTS[0], place.inbox / name)
+        place.once()
+        place.once()
+        assert (place.agent.done, place.agent.refused) == (2, 2)
+        for name in ("a.dcm", "b.dcm"):
+            found = place.result(name)
+            assert found is not None
+            assert "was changed since the build" in found["error"]
+            assert found["source"] is None
+        weights.write_bytes(whole)
+        place.restart()
+        place.once()
+        assert (place.agent.done, place.agent.refused) == (2, 0)
 
 
 def test_a_result_that_cannot_be_written_is_tried_again_later_and_the_others_go_on(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from suture_models.cuts import WINDOW, enumerate_cuts
@@ -80,7 +81,8 @@ def test_of_each_stretch_between_products_the_prefix_with_the_fewest_bytes_is_li
     for index in range(1, len(graph)):
         products += graph[index - 1].macs > 0
         live = live_set(graph, index)
-        if products and "image" not in live and live != {graph[-1].name}:
+        made = graph[index - 1].name
+        if products and made in live and "image" not in live and live != {graph[-1].name}:
             stretches.setdefault(products, []).append((sum(sizes[name] for name in live), -index))
     assert {-min(stretch)[1] for stretch in stretches.values()} == set(listed)
 
@@ -110,36 +112,24 @@ def test_under_constant_speeds_the_best_cut_is_a_candidate_or_equals_one(macs, s
 
 
 @given(
-    macs=st.lists(st.integers(1, 100), min_size=20, max_size=60),
+    macs=st.lists(st.integers(1, 100), min_size=3, max_size=60),
     sizes=st.lists(st.sampled_from([4, 8, 8, 8, 16, 32]), min_size=60, max_size=60),
-    edge_speeds=st.lists(st.floats(0.1, 10), min_size=60, max_size=60),
-    per_byte=st.floats(0, 100),
 )
-def test_under_varying_speeds_a_best_cut_that_is_no_candidate_lies_within_a_window_of_two(
-    macs, sizes, edge_speeds, per_byte
-):
-    """So what it loses is at most what the speeds vary by within that window."""
+def test_a_cut_that_is_no_candidate_lies_between_two_near_ones_that_send_no_more(macs, sizes):
+    """So under speeds that vary it loses at most by what they vary within that window."""
     cuts = cuts_of(chain(macs, sizes[: len(macs)]))
-    spent = [0.0]
-    for work, speed in zip(macs, edge_speeds, strict=False):
-        spent.append(spent[-1] + work * (speed - 1))  # edge minus cloud, whose speed is 1
-
-    def cost(cut: Cut) -> float:
-        return spent[cut.index] + per_byte * cut.bytes_codes
-
-    best = min(cuts[1:], key=cost)
-    assume(not best.candidate)
-    reach = WINDOW * sum(macs)
-    around = [c for c in cuts[1:] if c.candidate and c.bytes_codes <= best.bytes_codes]
-    earlier = max((c for c in around if c.index < best.index), key=lambda c: c.index)
-    later = min((c for c in around if c.index > best.index), key=lambda c: c.index)
-    assert later.head_macs - earlier.head_macs <= reach
+    for cut in cuts[1:-1]:
+        if not cut.candidate:
+            no_more = [c for c in cuts[1:] if c.candidate and c.bytes_codes <= cut.bytes_codes]
+            earlier = max(c.head_macs for c in no_more if c.index < cut.index)
+            later = min(c.head_macs for c in no_more if c.index > cut.index)
+            assert later - earlier <= WINDOW * sum(macs)
 
 
 def test_a_long_run_of_equal_cuts_keeps_candidates_all_along_it():
     cuts = cuts_of(chain([10] * 100, [8] * 100))
     kept = [cut.head_macs for cut in cuts[1:] if cut.candidate]
-    assert max(b - a for a, b in zip(kept, kept[1:], strict=False)) <= WINDOW * 1000
+    assert max(b - a for a, b in pairwise(kept)) <= WINDOW * 1000
     assert len(kept) < 25
 
 

@@ -87,7 +87,8 @@ def with_progress(
         _LITERT_STEPS if name == "litert" else 1 + len(settings.processors) for name in settings.engines
     )
     columns = (TextColumn("{task.description:<52}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=stderr_console(), transient=True) as bar:
+    console = stderr_console()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"building {target.name}", total=total)
 
         def step(text: str) -> None:

@@ -37,9 +37,11 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="One link, one network, two repeats; for tests.")] = False,
 ) -> None:
     """Run cloud, edge and emulated links on this machine: real DICOM, every way to a result, a report."""
+    from suture.demo.report import page, picture_uri
     from suture.demo.run import run_demo
     from suture.demo.screen import show
     from suture.demo.settings import TRAINED, DemoSettings
+    from suture.demo.studies import studies
     from suture_protocol.errors import UsageError
     from suture_simulators.device import device_preset
 
@@ -62,10 +64,9 @@ def demo(
         raise UsageError(f"--out {out}: cannot be made: {error.strerror}") from error
     with _bar() as (report, say):
         results = run_demo(settings, report, say)
-    from suture.demo.report import page
-
+        pictures = {s.name: picture_uri(s) for s in studies(settings.studies)}
     (out / "results.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (out / "report.html").write_text(page(results), encoding="utf-8")
+    (out / "report.html").write_text(page(results, pictures), encoding="utf-8")
     show(results, out)
 
 

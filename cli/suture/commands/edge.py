@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -45,9 +47,8 @@ def edge(
     is back. Ctrl-C or SIGTERM ends it after the image at hand, a second one at once.
     """
     settings = load_config(config)
-    _log_to_stderr()
-    told = _Told()
-    refused = _run(settings, once, told)
+    with _log_on_stderr(), _Told() as told:
+        refused = _run(settings, once, told)
     if once and refused:
         raise typer.Exit(SOME_REFUSED)
 
@@ -57,8 +58,14 @@ class _Told:
 
     def __init__(self) -> None:
         self.to_stop = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._stop)
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _stop(self, number: int, frame: Any) -> None:  # noqa: ARG002 - a handler's signature
         self.to_stop = True
@@ -111,9 +118,16 @@ def _work(agent: Agent, settings: AgentConfig, once: bool) -> None:
     log.info("ended; %d done, %d of them refused", agent.done, agent.refused)
 
 
-def _log_to_stderr() -> None:
+@contextmanager
+def _log_on_stderr() -> Iterator[None]:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("suture_edge")
+    before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)

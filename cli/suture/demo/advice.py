@@ -114,9 +114,7 @@ class _Scan:
         self._middle = [c for c in allowed if c.cut.id not in (INPUT_CUT, LAST_CUT)]
         self._rivals = [c for c in allowed if c.cut.id in (INPUT_CUT, LAST_CUT)]
         if jpeg_bytes is not None:
-            self._rivals += [
-                dataclasses.replace(c, payload_bytes=jpeg_bytes) for c in allowed if c.cut.id == INPUT_CUT
-            ]
+            self._rivals += [dataclasses.replace(c, payload_bytes=jpeg_bytes) for c in allowed if c.cut.id == INPUT_CUT]
 
     def where(self, supposing: str, rates_bps: Sequence[float]) -> Where:
         wins_KB = self._wins(_FACTORS_K, _RATES_B)

@@ -49,7 +49,8 @@ def measure(config: dict[str, Any], client: CloudClient, tell: Report) -> dict[s
 
         heads = heads_of(bundle, "int8", slow)
         arms = Arms(heads, client, study, slow, factor, _opener(Path(pair["study"])))
-        entries.append({"network": bundle.name, "study": pair["name"], **_compare(arms, study, config, told)})
+        base = {"network": bundle.name, "study": pair["name"], "before_s": study.before_s}
+        entries.append({**base, **_compare(arms, study, config, told)})
         heads.close()
     return {"entries": entries}
 
@@ -104,7 +105,9 @@ def _entry(arms: Arms, plan: Plan, first: Plan, samples: Mapping[str, list[Sampl
         "codec": chosen.codec,
         "payload_bytes": chosen.payload_bytes,
         "outputs": chosen.outputs,
-        "times_s": {way: statistics.median(s.total_s for s in found) for way, found in samples.items() if way != MIDDLE},
+        "times_s": {
+            way: statistics.median(s.total_s for s in found) for way, found in samples.items() if way != MIDDLE
+        },
         "middle": _middle(arms, samples.get(MIDDLE, [])),
         "payloads_bytes": {way: found[-1].payload_bytes for way, found in samples.items()},
         "outputs_by_way": {way: found[-1].outputs for way, found in samples.items()},

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from suture.demo.bundles import ENGINE
 from suture.demo.processes import Report
-from suture.demo.settings import TRAINED
 from suture_edge.client import CloudClient
 from suture_edge.engines.registry import choose_variant, get_engine
 from suture_edge.heads import Heads
@@ -98,7 +97,12 @@ def _same(function: Callable[..., Any], /) -> Callable[..., Any]:
 def _device(config: dict[str, Any], bundle: Bundle) -> dict[str, Any]:
     """The factor, and in words where it comes from."""
     if config["device_factor"] is not None:
-        return {"name": "chosen", "factor": config["device_factor"], "source": "given with --device-factor", "board": ""}
+        return {
+            "name": "chosen",
+            "factor": config["device_factor"],
+            "source": "given with --device-factor",
+            "board": "",
+        }
     board = device_preset(config["board"])
     network, precision = _PUBLISHED
     published_s = board.published_ms[_PUBLISHED] / 1e3

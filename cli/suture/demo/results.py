@@ -14,9 +14,10 @@ from typing import Any, Final
 from suture.demo.advice import Where, advise
 from suture.demo.settings import ARM_TITLES, ARMS, DemoSettings, link_name
 from suture.demo.studies import Study
-from suture.demo.words import cut_title
+from suture.demo.words import cut_title, winner_of
 from suture_models.bundle import Bundle
 from suture_models.manifest import INPUT_CUT, LAST_CUT, NetworkSpec
+from suture_partitioner.candidates import candidates
 from suture_partitioner.device import device_fingerprint
 from suture_partitioner.profile_file import profile_from_json
 
@@ -34,7 +35,11 @@ class Run:
 
 
 def compose(
-    settings: DemoSettings, bundles: Sequence[Bundle], read: Sequence[Study], prepared: dict[str, Any], runs: Sequence[Run]
+    settings: DemoSettings,
+    bundles: Sequence[Bundle],
+    read: Sequence[Study],
+    prepared: dict[str, Any],
+    runs: Sequence[Run],
 ) -> dict[str, Any]:
     """The whole of `results.json` as plain data."""
     by_name = {bundle.name: bundle for bundle in bundles}
@@ -48,6 +53,8 @@ def compose(
     return {
         "links": links,
         "figures": _figures(links, prepared, advices),
+        "curves": {name: _curves(bundle, prepared) for name, bundle in by_name.items()},
+        "before_s": _before(runs),
         "advice": {name: [dataclasses.asdict(where) for where in advice] for name, advice in advices.items()},
         "configuration": _configuration(settings, bundles),
         "studies": {study.name: _study(study, prepared) for study in read},
@@ -68,9 +75,10 @@ def compose(
     }
 
 
-def _entry(run: Run, entry: dict[str, Any], study: Study, spec: NetworkSpec, prepared: dict[str, Any]) -> dict[str, Any]:
+def _entry(
+    run: Run, entry: dict[str, Any], study: Study, spec: NetworkSpec, prepared: dict[str, Any]
+) -> dict[str, Any]:
     times_s = {arm: entry["times_s"][arm] for arm in ARMS}
-    winner = min(times_s, key=times_s.__getitem__)
     report = run.link_report
     return {
         "rate_bps": run.rate_bps,
@@ -83,12 +91,15 @@ def _entry(run: Run, entry: dict[str, Any], study: Study, spec: NetworkSpec, pre
         "study_bytes": study.path.stat().st_size,
         **{name: entry[name] for name in ("cut", "codec", "payload_bytes", "outputs")},
         "times_s": times_s,
-        "winner": winner,
-        "split_is": {INPUT_CUT: "the whole image sent", LAST_CUT: "all on the unit"}.get(entry["cut"], "a middle cut"),
+        "winner": winner_of(times_s, entry["cut"]),
+        "before_s": entry["before_s"],
+        "split_is": {INPUT_CUT: "image_upload", LAST_CUT: "edge_only"}.get(entry["cut"], "middle"),
         "predicted_s": entry["plan"]["predicted_s"],
         "finding": finding(entry["outputs"], spec, study),
         "why": why(entry),
-        **{name: entry[name] for name in ("middle", "payloads_bytes", "outputs_by_way", "samples", "cuts_used", "plan")},
+        **{
+            name: entry[name] for name in ("middle", "payloads_bytes", "outputs_by_way", "samples", "cuts_used", "plan")
+        },
         "plan_at_start": entry["plan_at_start"],
         "device_factor": prepared["device"]["factor"],
     }
@@ -139,6 +150,22 @@ def _advice(
         rates_bps=settings.rates_bps,
         jpeg_bytes=min(jpeg),
     )
+
+
+def _curves(bundle: Bundle, prepared: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is needed to draw the planner's lines: per candidate its bytes and the time that no link changes."""
+    found = prepared["profiles"][bundle.name]
+    edge, cloud = profile_from_json(found["edge"]), profile_from_json(found["cloud"])
+    return [
+        {"cut": c.cut.id, "codec": c.codec, "payload_bytes": c.payload_bytes, "fixed_s": c.fixed_s}
+        for c in candidates(bundle.manifest, [edge], cloud)
+        if c.cut.candidate
+    ]
+
+
+def _before(runs: Sequence[Run]) -> dict[str, float]:
+    """Network/study → time of reading and preprocessing, which counts in every way but the DICOM file."""
+    return {f"{e['network']}/{e['study']}": e["before_s"] for run in runs for e in run.measured["entries"]}
 
 
 def _figures(

@@ -42,7 +42,9 @@ def run_demo(settings: DemoSettings, report: Report, say: Any) -> dict[str, Any]
         with CloudProcess([bundle.path for bundle in bundles], scratch) as cloud:
             report(0, 100 * stages, "starting the cloud")
             cloud.wait_ready()
-            prepared = run_unit(_prepare_config(settings, bundles, read, cloud), scratch, _part(report, 0, stages), None, cloud)
+            prepared = run_unit(
+                _prepare_config(settings, bundles, read, cloud), scratch, _part(report, 0, stages), None, cloud
+            )
             say(prepared["calibration_text"])
             runs = []
             emulated = True
@@ -53,7 +55,9 @@ def run_demo(settings: DemoSettings, report: Report, say: Any) -> dict[str, Any]
                         say(f"LINKS ARE NOT EMULATED: {missing}. All links below are this machine's loopback.")
                     told = _part(report, place, stages, f"{rate_bps / 1e6:g} Mbit/s: ")
                     config = _measure_config(settings, bundles, read, prepared, rate_bps, cloud)
-                    measured = run_unit(config if link is None else {**config, "cloud": None}, scratch, told, link, cloud)
+                    measured = run_unit(
+                        config if link is None else {**config, "cloud": None}, scratch, told, link, cloud
+                    )
                     said = None if link is None else link.report().to_json()
                 runs.append(Run(rate_bps=rate_bps, rtt_s=settings.rtt_s, measured=measured, link_report=said))
     return compose(settings, bundles, read, prepared, runs)
@@ -143,4 +147,3 @@ def _measure_config(
         "rate_bps": rate_bps,
         "seed": settings.seed,
     }
-

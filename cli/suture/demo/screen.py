@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from suture.console import stdout_console
 from suture.demo.settings import ARM_TITLES, ARMS
-from suture.demo.words import NOT_FOR_DIAGNOSIS, advice_lines, cut_title, device_text, link_text, middle_text, winner_text
+from suture.demo.words import (
+    NOT_FOR_DIAGNOSIS,
+    advice_lines,
+    cut_title,
+    device_text,
+    link_text,
+    middle_text,
+    winner_text,
+    won,
+)
 from suture_protocol.units import format_size, format_time
 
 if TYPE_CHECKING:
@@ -30,8 +39,12 @@ def show(results: Mapping[str, Any], out: Path) -> None:
         console.print()
         console.print(_table(link_text(entries[0]), entries))
         for entry in entries:
-            say(f"  {entry['network']}, {entry['study']}: {middle_text(entry)}")
+            say(f"  {entry['network']}, {entry['study']}: {entry['finding']['text']}")
+            say(f"    {middle_text(entry)}")
             say(f"    why cut {cut_title(entry['cut'])}: {entry['why']}")
+    say("")
+    for sentence in verdict(results):
+        say(sentence)
     say("\nWhere a cut inside the network would win over lossless image, JPEG and edge only (computed, not measured):")
     for network, lines in results["advice"].items():
         for where in lines:
@@ -45,14 +58,13 @@ def _table(title: str, entries: Sequence[Mapping[str, Any]]) -> Table:
 
     table = Table(title=f"Time to result over {title}", title_justify="left")
     for name in ("network", "study", "cut", "payload"):
-        table.add_column(name, justify="right" if name == "payload" else "left")
+        table.add_column(name, justify="right" if name == "payload" else "left", no_wrap=name == "network")
     for arm in ARMS:
-        table.add_column(ARM_TITLES[arm], justify="right")
-    for name in ("winner", "finding"):
-        table.add_column(name)
+        table.add_column(ARM_TITLES[arm].replace("split as planned", "split"), justify="right")
+    table.add_column("winner")
     for entry in entries:
         times = [
-            f"[bold]{format_time(time_s)}[/bold]" if arm == entry["winner"] else format_time(time_s)
+            f"[bold]{format_time(time_s)}[/bold]" if won(entry, arm) else format_time(time_s)
             for arm, time_s in entry["times_s"].items()
         ]
         table.add_row(
@@ -62,6 +74,5 @@ def _table(title: str, entries: Sequence[Mapping[str, Any]]) -> Table:
             format_size(entry["payload_bytes"]),
             *times,
             winner_text(entry),
-            entry["finding"]["text"],
         )
     return table

@@ -18,15 +18,24 @@ def cut_title(cut_id: str) -> str:
     return {INPUT_CUT: "0 (send the image)", LAST_CUT: "last (all on the unit)"}.get(cut_id, cut_id)
 
 
+def winner_of(times_s: Mapping[str, float], cut: str) -> str:
+    """The fastest way. A split whose cut is the input or the last one is the same work as that way, and counts as it."""
+    fastest = min(times_s, key=times_s.__getitem__)
+    return {INPUT_CUT: "image_upload", LAST_CUT: "edge_only"}.get(cut, "split") if fastest == "split" else fastest
+
+
+def won(entry: Mapping[str, Any], arm: str) -> bool:
+    """Whether `arm` is the winner, or the split that did the same work."""
+    return arm == entry["winner"] or (arm == "split" and _planned(entry))
+
+
 def winner_text(entry: Mapping[str, Any]) -> str:
-    """Who won; a split that is no cut inside the network is said to be what it is."""
-    times_s = entry["times_s"]
-    name = ARM_TITLES[entry["winner"]]
-    if entry["winner"] in ("split", "edge_only") and entry["cut"] == LAST_CUT:
-        name = "all on the unit, as planned"
-    elif entry["winner"] in ("split", "image_upload") and entry["cut"] == INPUT_CUT:
-        name = "lossless image, as planned"
-    return f"{name}: {format_time(times_s[entry['winner']])}"
+    """The winner's name, and whether the plan chose it."""
+    return ARM_TITLES[entry["winner"]] + (", as planned" if _planned(entry) else "")
+
+
+def _planned(entry: Mapping[str, Any]) -> bool:
+    return entry["winner"] == {INPUT_CUT: "image_upload", LAST_CUT: "edge_only"}.get(entry["cut"], "split")
 
 
 def middle_text(entry: Mapping[str, Any]) -> str:
@@ -34,12 +43,41 @@ def middle_text(entry: Mapping[str, Any]) -> str:
     middle = entry["middle"]
     if middle is None:
         return "the network has no middle cut to plan with"
-    rivals = {a: t for a, t in entry["times_s"].items() if a != "split" or entry["cut"] in (INPUT_CUT, LAST_CUT)}
+    rivals = {arm: time_s for arm, time_s in entry["times_s"].items() if arm != "split"}
     best = min(rivals, key=rivals.__getitem__)
     by_s = middle["time_s"] - rivals[best]
     verb = "loses" if by_s > 0 else "wins"
     text = f"best middle cut, {middle['cut']}: {format_time(middle['time_s'])}, {verb} by {format_time(abs(by_s))}"
     return f"{text} to {ARM_TITLES[best]}" if by_s > 0 else f"{text} over {ARM_TITLES[best]}"
+
+
+def verdict(results: Mapping[str, Any]) -> list[str]:
+    """What came out, in a few sentences: who won where, and whether any cut inside the network did."""
+    links = results["links"]
+    wins: dict[str, list[str]] = {}
+    for entry in links:
+        wins.setdefault(winner_text(entry), []).append(
+            f"{entry['network']} on {entry['study']} at {format_rate(entry['rate_bps'])}"
+        )
+    said = [f"Fastest was {name}: {'; '.join(where)}." for name, where in wins.items()]
+    inside = [entry for entry in links if entry["middle"] and entry["middle"]["time_s"] < _best_rival_s(entry)]
+    if not inside:
+        said.append(
+            f"No cut inside a network won in any of the {len(links)} cases; by how much it lost is given with each."
+        )
+    by_file = [entry for entry in links if entry["winner"] == "dicom_upload"]
+    if by_file:
+        slow = sum(entry["before_s"] > entry["times_s"]["dicom_upload"] for entry in by_file)
+        said.append(
+            f"The planner may not choose the DICOM file: it carries the patient's identifiers. It won in {len(by_file)} "
+            f"cases: in {slow} because this unit needs longer to decode the file than the link and the cloud need for "
+            f"all of it, in {len(by_file) - slow} because the cloud computes faster than the unit."
+        )
+    return said
+
+
+def _best_rival_s(entry: Mapping[str, Any]) -> float:
+    return float(min(time_s for arm, time_s in entry["times_s"].items() if arm != "split"))
 
 
 def advice_lines(where: Mapping[str, Any]) -> str:
