@@ -24,7 +24,8 @@ def cut_model(
 
     Args:
         model: A whole network. It is left as it was; the cut shares its constants.
-        names: OpenVINO's names of the boundary tensors.
+        names: OpenVINO's names of the boundary tensors. Where there are several, those that the graph itself quantises
+            are taken behind its quantiser, so that the head computes exactly what the whole network does.
         quant: One quantiser per name, or None to give the tensor as it is.
         keep_outputs: Keep the network's own outputs too, before the named tensors: the unsplit network, watched.
 

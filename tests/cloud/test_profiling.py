@@ -57,7 +57,8 @@ def test_every_candidates_tail_and_decoding_is_measured(tiny_bundle):
     for cut_id, timing in profile.cuts.items():
         assert timing.samples >= MIN_REPEATS, cut_id
         assert timing.compute_s > 0, cut_id
-        assert set(timing.codec_s) == (set() if cut_id == LAST_CUT else {"zstd", "jpegls"}), cut_id
+        assert ("zstd" in timing.codec_s) is (cut_id != LAST_CUT), cut_id
+    assert set(profile.cuts[INPUT_CUT].codec_s) == {"zstd", "jpegls"}
     assert profile.cuts[INPUT_CUT].compute_min_s > profile.cuts[LAST_CUT].compute_min_s
 
 

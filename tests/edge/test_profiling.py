@@ -1,4 +1,4 @@
-"""The unit's profile: measured within its budget, slowed where a slow device is emulated, kept until something changes."""
+"""The unit's profile: measured within its budget, slowed with an emulated device, kept until something changes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_every_candidate_is_measured_when_there_is_time(tiny_bundle, profile):
     for cut_id, timing in profile.cuts.items():
         assert timing.samples >= MIN_REPEATS, cut_id
         assert 0 < timing.compute_min_s <= timing.compute_s, cut_id
-        assert set(timing.payload_bytes) == (set() if cut_id == LAST_CUT else {"zstd", "jpegls"}), cut_id
+        assert ("zstd" in timing.payload_bytes) is (cut_id != LAST_CUT), cut_id
     sizes = profile.cuts[INPUT_CUT].payload_bytes
     assert 0 < sizes["jpegls"] < 32 * 32
 

@@ -142,7 +142,8 @@ def _show(profile: Profile) -> None:
 
     emulated = f", emulated {profile.device_factor:g} times slower" if profile.device_factor != 1 else ""
     title = f"{profile.network}, {profile.variant_id or profile.engine} on {profile.device.get('cpu', '?')}{emulated}"
-    table = Table(title=title, title_justify="left")
+    stdout_console().print(title, markup=False, soft_wrap=True)
+    table = Table()
     for name in ("cut", "head" if profile.side == "edge" else "tail", "least", "codec", "payload", "samples"):
         table.add_column(name, justify="left" if name in ("cut", "codec") else "right")
     for cut_id, timing in profile.cuts.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,9 +78,9 @@ class Arms:
         check = preprocess(self._picture, heads.bundle.manifest.network)
         if not np.array_equal(check, study.image):
             raise SutureError(f"{study.name}: the preprocessed image does not stay as it is when preprocessed again")
-        base = {"device_factor": factor, "timeout_s": TIMEOUT_S}
-        self._unit = Unit(heads, client, UnitSettings(**base), slow=slow)
-        jpeg = UnitSettings(codec="jpeg", codec_config=(("quality", str(JPEG_QUALITY)),), **base)
+        plain = UnitSettings(device_factor=factor, timeout_s=TIMEOUT_S)
+        self._unit = Unit(heads, client, plain, slow=slow)
+        jpeg = dataclasses.replace(plain, codec="jpeg", codec_config=(("quality", str(JPEG_QUALITY)),))
         self._jpeg = Unit(heads, client, jpeg, slow=slow)
         self.middle: Choice | None = None
 

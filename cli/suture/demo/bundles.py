@@ -1,4 +1,4 @@
-"""The demonstration's bundles: built on the first run for this machine's processor class, reused as long as they fit."""
+"""The demonstration's bundles: built on the first run for this machine's processor class, reused while they fit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def unfit(bundle: Bundle) -> str:
             return f"it was built with {name} {built}, here is {here}"
     try:
         for precision in ("int8", "f32"):
-            choose_variant(bundle, ENGINE, processor_class(), precision)  # type: ignore[arg-type]
+            choose_variant(bundle, ENGINE, processor_class(), precision)
         for artefact in (bundle.manifest.program, bundle.manifest.weights):
             bundle.file(artefact)
     except BundleError as error:

@@ -149,15 +149,14 @@ def _measured(entries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, float
 def _labels(frame: _Frame, lines: Sequence[Mapping[str, Any]], before_s: float, rtt_s: float) -> Iterator[str]:
     """Names of cut 0 and the last at the right edge, kept apart."""
     right = frame.left + frame.width + 8
-    ends = []
+    ends: list[tuple[float, str]] = []
     for cut in ("0", "last"):
         here = [_time_s(li, before_s, rtt_s, _RATES_BPS[1]) for li in lines if li["cut"] == cut]
         if here:
-            ends.append([frame.y(min(here)) + 4, "cut 0: image" if cut == "0" else "last: unit"])
-    ends.sort()
-    for lower, upper in zip(ends[1:], ends[:-1], strict=True):
-        lower[0] = max(lower[0], upper[0] + 15)
-    for y, words in ends:
+            ends.append((frame.y(min(here)) + 4, "cut 0: image" if cut == "0" else "last: unit"))
+    y = -math.inf
+    for wanted_y, words in sorted(ends):
+        y = max(wanted_y, y + 15)
         yield svg.text(right, y, words, colour=svg.MUTED)
 
 

@@ -66,11 +66,12 @@ def page(results: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     ]
     for rate_bps in dict.fromkeys(entry["rate_bps"] for entry in links):
         parts += _link([entry for entry in links if entry["rate_bps"] == rate_bps])
-    parts += [*_predictions(results), *_where(results), _method(results), _facts(results)]
+    parts += [*_predictions(results), *_where(results), _method(), _facts(results)]
     body = "\n".join(parts)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Suture demonstration</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n<body>{body}</body></html>\n'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n<body>{body}</body>'
+        "</html>\n"
     )
 
 
@@ -104,6 +105,7 @@ def _alarms(results: Mapping[str, Any]) -> list[str]:
 
 def _setting(results: Mapping[str, Any]) -> str:
     emulated = "through an emulated link (a relay in network namespaces; real TCP)"
+    machine = results["machine"]
     over = emulated if results["link_emulated"] else "over this machine's loopback (links could not be emulated)"
     return (
         "<h2>What is real here, and what is emulated</h2>"
@@ -111,7 +113,7 @@ def _setting(results: Mapping[str, Any]) -> str:
         f"processes, torch tails ({escape(results['cloud_device'])}, one thread), every byte sent. "
         f"<b>Emulated:</b> the unit's speed and the link. The unit is {escape(device_text(results))}. "
         f"{escape(results['calibration_text'].capitalize())}. It talks to the cloud {escape(over)}. The cloud is this "
-        f"machine, at its own speed: {escape(results['machine'].get('cpu', ''))}, {escape(results['machine'].get('cores', ''))} "
+        f"machine, at its own speed: {escape(machine.get('cpu', ''))}, {escape(machine.get('cores', ''))} "
         "cores shared by all processes.</p>"
     )
 
@@ -138,12 +140,17 @@ def _link(entries: Sequence[Mapping[str, Any]]) -> list[str]:
         f'<div class="panel"><h3>{escape(e["network"])}, {escape(e["study"])}</h3>{bars(e)}'
         f'<p class="small">Time to result, median; ticks are the single runs; {what}'
         f"{'; random weights' if e['weights'] == 'random' else ''}.</p>"
-        f"<p>Winner: <b>{escape(winner_text(e))}</b>, {format_time(e['times_s'][e['winner']])}. {escape(middle_text(e)[0].upper() + middle_text(e)[1:])}.</p>"
+        f"<p>Winner: <b>{escape(winner_text(e))}</b>, {format_time(e['times_s'][e['winner']])}. "
+        f"{escape(_sentence(middle_text(e)))}</p>"
         f'<p class="small">The plan took cut {escape(cut_title(e["cut"]))}, predicted {format_time(e["predicted_s"])}, '
-        f"measured {format_time(e['times_s']['split'])}. {escape(e['why'][0].upper() + e['why'][1:])}.</p></div>"
+        f"measured {format_time(e['times_s']['split'])}. {escape(_sentence(e['why']))}</p></div>"
         for e in entries
     )
     return [f"<h2>{escape(link_text(entries[0]))}</h2>", _table(entries), f'<div class="row">{panels}</div>']
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _table(entries: Iterable[Mapping[str, Any]]) -> str:
@@ -180,8 +187,8 @@ def _predictions(results: Mapping[str, Any]) -> Iterable[str]:
         yield f"<div class='panel'><h3>{escape(network)}{random}, {escape(study)}</h3>"
         yield curves(lines, before_s, rtt_s, entries)
         yield (
-            f'<p>{escape(envelope_text(lines, before_s, rtt_s))}</p><p class="small">Round trip {format_time(rtt_s)}; unit '
-            f"emulated, {results['device']['factor']:g} times slower than this machine.</p></div>"
+            f'<p>{escape(envelope_text(lines, before_s, rtt_s))}</p><p class="small">Round trip {format_time(rtt_s)}; '
+            f"unit emulated, {results['device']['factor']:g} times slower than this machine.</p></div>"
         )
 
 
@@ -201,7 +208,7 @@ def _where(results: Mapping[str, Any]) -> Iterable[str]:
         yield f"<h3>{escape(network)}</h3><ul>{items}</ul>"
 
 
-def _method(results: Mapping[str, Any]) -> str:
+def _method() -> str:
     ways = "".join(f"<li><b>{escape(ARM_TITLES[a])}</b>: {escape(words)}</li>" for a, words in ARMS.items())
     return (
         f"<h2>How it was measured</h2><ul>{ways}</ul><p>One warm connection, one process for the cloud and one for the "

@@ -1,4 +1,4 @@
-"""From what the units measured to results.json: one entry per link, network and study, flat figures, and the setting."""
+"""From what the units measured to results.json: one entry per link, network and study, flat figures, the setting."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from suture.demo.words import (
     device_text,
     link_text,
     middle_text,
+    verdict,
     winner_text,
     won,
 )

@@ -39,7 +39,7 @@ HEAVY_FILE_BYTES: Final = 1_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemoSettings:
-    """One run. `device_factor` None derives it from the board's published time; `studies` empty takes the bundled ones."""
+    """One run. `device_factor` None derives it from the board's published time, no `studies` takes the bundled ones."""
 
     out: Path
     bundles: Path

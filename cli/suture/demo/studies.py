@@ -53,8 +53,8 @@ def studies(chosen: Sequence[Path]) -> tuple[Study, ...]:
     for name, study in _BUNDLED.items():
         if not (folder / name).is_file():
             raise UsageError(
-                f"the bundled studies are not in {folder}: an installed package does not carry them; run from a clone of "
-                "Suture's repository (data/README.md lists them), or give your own with --study FILE"
+                f"the bundled studies are not in {folder}: an installed package does not carry them; run from a "
+                "clone of Suture's repository (data/README.md lists them), or give your own with --study FILE"
             )
         found.append(_at(folder / name, study))
     return tuple(found)

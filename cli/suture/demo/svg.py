@@ -48,12 +48,12 @@ def mark(x: float, y: float, shape: str, colour: str, size: float = 5) -> str:
     rim = f'fill="{colour}" stroke="#fff" stroke-width="1.2"'
     if shape == "circle":
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size:g}" {rim}/>'
-    corners = {
+    shapes: dict[str, list[tuple[float, float]]] = {
         "square": [(-1, -1), (1, -1), (1, 1), (-1, 1)],
         "diamond": [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
         "triangle": [(0, -1.3), (1.2, 1), (-1.2, 1)],
-    }[shape]
-    points = " ".join(f"{x + dx * size * 0.9:.1f},{y + dy * size * 0.9:.1f}" for dx, dy in corners)
+    }
+    points = " ".join(f"{x + dx * size * 0.9:.1f},{y + dy * size * 0.9:.1f}" for dx, dy in shapes[shape])
     return f'<polygon points="{points}" {rim}/>'
 
 

@@ -19,7 +19,7 @@ def cut_title(cut_id: str) -> str:
 
 
 def winner_of(times_s: Mapping[str, float], cut: str) -> str:
-    """The fastest way. A split whose cut is the input or the last one is the same work as that way, and counts as it."""
+    """The fastest way. A split at the input or at the last cut is the same work as that way, and counts as it."""
     fastest = min(times_s, key=times_s.__getitem__)
     return {INPUT_CUT: "image_upload", LAST_CUT: "edge_only"}.get(cut, "split") if fastest == "split" else fastest
 
@@ -35,7 +35,7 @@ def winner_text(entry: Mapping[str, Any]) -> str:
 
 
 def _planned(entry: Mapping[str, Any]) -> bool:
-    return entry["winner"] == {INPUT_CUT: "image_upload", LAST_CUT: "edge_only"}.get(entry["cut"], "split")
+    return str(entry["winner"]) == {INPUT_CUT: "image_upload", LAST_CUT: "edge_only"}.get(entry["cut"], "split")
 
 
 def middle_text(entry: Mapping[str, Any]) -> str:
@@ -69,9 +69,9 @@ def verdict(results: Mapping[str, Any]) -> list[str]:
     if by_file:
         slow = sum(entry["before_s"] > entry["times_s"]["dicom_upload"] for entry in by_file)
         said.append(
-            f"The planner may not choose the DICOM file: it carries the patient's identifiers. It won in {len(by_file)} "
-            f"cases: in {slow} because this unit needs longer to decode the file than the link and the cloud need for "
-            f"all of it, in {len(by_file) - slow} because the cloud computes faster than the unit."
+            f"The planner may not choose the DICOM file: it carries the patient's identifiers. The file won in "
+            f"{len(by_file)} cases: in {slow} because this unit needs longer to decode the file than the link and the "
+            f"cloud need for all of it, in {len(by_file) - slow} because the cloud computes faster than the unit."
         )
     return said
 
@@ -97,7 +97,7 @@ def advice_lines(where: Mapping[str, Any]) -> str:
     if never:
         parts.append("at no device factor at " + ", ".join(never))
     factor, rate_bps = where["least"]
-    parts.append(f"the first at all from factor {factor:.3g} (at {format_rate(rate_bps)} and more)")
+    parts.append(f"the first at all from factor {factor:.3g} (at {format_rate(rate_bps)})")
     return f"{where['supposing']}: {'; '.join(parts)}."
 
 
