@@ -168,6 +168,7 @@ def _manifest(
         "calibration": settings.calibration,
         "calibration_inputs": str(len(source.inputs)),
         "calibration_sha256": calibration,
+        **({"skipped": "; ".join(source.skipped)} if source.skipped else {}),
     }
     return Manifest(
         network=network.spec,

@@ -130,12 +130,15 @@ def test_without_namespaces_it_runs_on_loopback_and_says_so(command: Command, bu
     assert "not emulated" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_ctrl_c_leaves_no_process(command: Command, bundles: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_no_process(
+    command: Command, bundles: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     with command.started(*arguments(bundles, tmp_path)) as process:
         parent = psutil.Process(process.pid)
         until(lambda: running(parent, "suture.demo.unit"), 120)
         family = parent.children(recursive=True)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait(30) == 130
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,6 +65,9 @@ def build(
     target = out or Path("bundles") / loaded.spec.name
     settings = BuildSettings(engines=engines, calibration=chosen.origin)
     bundle = with_progress(loaded, chosen.inputs, target, settings)
+    skipped = bundle.manifest.built_with.get("skipped", "")
+    if skipped:
+        console.print(f"left out: {skipped}", markup=False, soft_wrap=True)
     if as_json:
         write_json({"path": str(bundle.path), "digest": bundle.digest, "network": bundle.name})
     else:
@@ -79,6 +83,7 @@ def with_progress(
     loaded: LoadedNetwork, inputs: Sequence[NDArray[Any]], target: Path, settings: BuildSettings
 ) -> Bundle:
     """Builds with a progress bar on stderr; see `suture_models.build.build_bundle`."""
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from suture_models.build import build_bundle
@@ -87,7 +92,8 @@ def with_progress(
         _LITERT_STEPS if name == "litert" else 1 + len(settings.processors) for name in settings.engines
     )
     columns = (TextColumn("{task.description:<52}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = stderr_console()
+    # A descriptor of its own: converters' native logs are muted by closing 2 for a while, and the bar should stay.
+    console = Console(file=os.fdopen(os.dup(2), "w"), highlight=False)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"building {target.name}", total=total)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,9 +15,10 @@ from suture.console import examples, stderr_console
 
 if TYPE_CHECKING:
     from suture.demo.processes import Report
+    from suture_models.bundle import Bundle
 
 _BOARD_HELP = "Board whose published speed the unit is slowed to."
-_THOROUGH_HELP = "Every network on every study (some minutes)."
+_THOROUGH_HELP = "Every network on every study, nine repeats (some minutes)."
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +43,7 @@ def demo(
     from suture.demo.run import run_demo
     from suture.demo.screen import show
     from suture.demo.settings import TRAINED, DemoSettings
-    from suture.demo.studies import studies
+    from suture.demo.studies import check_readable, studies
     from suture_protocol.errors import UsageError
     from suture_simulators.device import device_preset
 
@@ -49,6 +51,8 @@ def demo(
     if device_factor is not None and device_factor < 1:
         raise UsageError(f"--device-factor {device_factor:g}: a device can only be emulated as slower, so 1 or more")
     less: dict[str, Any] = {"rates_bps": (20e6,), "networks": (TRAINED,), "repeats": 2} if quick else {}
+    if thorough and not quick:
+        less["repeats"] = 9
     settings = DemoSettings(
         out=out,
         bundles=bundles,
@@ -62,16 +66,38 @@ def demo(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {out}: cannot be made: {error.strerror}") from error
-    with _bar() as (report, say):
-        results = run_demo(settings, report, say)
-        pictures = {s.name: picture_uri(s) for s in studies(settings.studies)}
+    with _terminated_like_interrupted():
+        read = studies(settings.studies)
+        check_readable(read)
+        ready = [_ready_bundle(network, bundles) for network in settings.networks]
+        with _bar() as (report, say):
+            results = run_demo(settings, read, ready, report, say)
+            pictures = {s.name: picture_uri(s) for s in read}
     (out / "results.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     (out / "report.html").write_text(page(results, pictures), encoding="utf-8")
     show(results, out)
 
 
+def _ready_bundle(network: str, folder: Path) -> Bundle:
+    from suture.demo.bundles import demo_bundle, reusable
+
+    if reusable(network, folder) is None:
+        stderr_console().print(f"building {folder / network}, once (a minute or so)", markup=False, soft_wrap=True)
+    return demo_bundle(network, folder)
+
+
 @contextmanager
-def _bar() -> Iterator[tuple[Report, Any]]:
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM ends the demonstration as Ctrl-C does, with everything that it started."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _bar() -> Iterator[tuple[Report, Callable[[str], None]]]:
     """A progress bar on stderr, and a way to say something above it."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -80,7 +106,17 @@ def _bar() -> Iterator[tuple[Report, Any]]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("reading the studies", total=None)
 
-        def report(done: int, total: int, text: str) -> None:
-            bar.update(task, completed=done, total=total, description=text)
+        def say(text: str) -> None:
+            console.print(text, markup=False, soft_wrap=True)
 
-        yield report, lambda text: console.print(text, markup=False, soft_wrap=True)
+        said = ""
+
+        def report(done: int, total: int, text: str) -> None:
+            nonlocal said
+            bar.update(task, completed=done, total=total, description=text)
+            stage = text.rpartition(":")[0] or text
+            if stage != said and not console.is_terminal:  # where no bar is seen, a line for each stage
+                say(stage)
+            said = stage
+
+        yield report, say

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,9 +20,13 @@ def demo_bundle(network: str, folder: Path) -> Bundle:
         CapabilityMissing: it has to be built, and a library for that is not installed.
         UsageError: there is no such network.
     """
-    path = folder / network
-    found = _opened(path)
-    return found if found is not None and not unfit(found) else _build(network, path)
+    return reusable(network, folder) or _build(network, folder / network)
+
+
+def reusable(network: str, folder: Path) -> Bundle | None:
+    """The bundle of `network` in `folder`, if there is one that fits this machine and these versions."""
+    found = _opened(folder / network)
+    return found if found is not None and not unfit(found) else None
 
 
 def unfit(bundle: Bundle) -> str:
@@ -59,7 +64,13 @@ def _build(network: str, path: Path) -> Bundle:
     from suture_models.calibration import calibration_inputs
     from suture_models.zoo.registry import load_network
 
-    loaded = load_network(network)
+    # Libraries that importing a network brings in warn of accelerators that they would have for other machines.
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        loaded = load_network(network)
+    finally:
+        logging.disable(disabled)
     chosen = calibration_inputs(loaded.spec, None)
     settings = BuildSettings(engines=(ENGINE,), processors=(processor_class(),), calibration=chosen.origin)
     return with_progress(loaded, chosen.inputs, path, settings)

@@ -201,7 +201,8 @@ def _where(results: Mapping[str, Any]) -> Iterable[str]:
     yield (
         "<p>Computed from the same profiles, not measured: device factors 1 to 1000 (the heads' times scaled) and "
         "rates from 100 kbit/s to 1 Gbit/s, against the lossless image, JPEG 95 and all on the unit, at the same round "
-        "trip. Larger pictures are taken to cost work and bytes in proportion to their area.</p>"
+        "trip. Larger pictures are taken to cost work and bytes in proportion to their area. Where lines run close "
+        "together, these limits move with the noise of the profiles.</p>"
     )
     for network, lines in results["advice"].items():
         items = "".join(f"<li>{escape(advice_lines(where))}</li>" for where in lines)

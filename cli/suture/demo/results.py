@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,9 @@ def compose(
         "versions": _versions(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seed": settings.seed,
-        "profiles": prepared["profiles"],
+        "profiles": {
+            name: {side: json.loads(text) for side, text in both.items()} for name, both in prepared["profiles"].items()
+        },
         "note": "Not for diagnosis.",
     }
 

@@ -1,41 +1,43 @@
-"""The demonstration from end to end: bundles, cloud, preparation, one unit's process per link, results."""
+"""The demonstration from end to end: cloud, preparation, one unit's process per link, results."""
 
 from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from suture.demo.bundles import demo_bundle
 from suture.demo.processes import CloudProcess, Report, run_unit
 from suture.demo.results import Run, compose
 from suture.demo.settings import HEAVY_FILE_BYTES, DemoSettings
-from suture.demo.studies import Study, studies
+from suture.demo.studies import Study
 from suture_models.bundle import Bundle
 from suture_protocol.errors import CapabilityMissing
 from suture_simulators.link import EmulatedLink
 from suture_simulators.link_profile import LinkProfile
 
 
-def run_demo(settings: DemoSettings, report: Report, say: Any) -> dict[str, Any]:
+def run_demo(
+    settings: DemoSettings,
+    read: Sequence[Study],
+    bundles: Sequence[Bundle],
+    report: Report,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
     """Runs all of it and gives back what goes into `results.json`.
 
     Args:
         settings: What to run.
+        read: The studies.
+        bundles: The networks' bundles, the one that the device factor is derived with first.
         report: Told how far it is: done, in all, what it does now.
         say: Told what a person has to know, e.g. that links are not emulated.
 
     Raises:
-        UsageError: a study is missing or an option makes no sense.
-        InputRefused: a study cannot be read.
         DemoFailed: one of the processes failed.
     """
-    read = studies(settings.studies)
-    check_readable(read)
-    bundles = [demo_bundle(network, settings.bundles) for network in settings.networks]
     stages = len(settings.rates_bps) + 1
     with tempfile.TemporaryDirectory(prefix="suture-demo-") as folder:
         scratch = Path(folder)
@@ -61,14 +63,6 @@ def run_demo(settings: DemoSettings, report: Report, say: Any) -> dict[str, Any]
                     said = None if link is None else link.report().to_json()
                 runs.append(Run(rate_bps=rate_bps, rtt_s=settings.rtt_s, measured=measured, link_report=said))
     return compose(settings, bundles, read, prepared, runs)
-
-
-def check_readable(read: Sequence[Study]) -> None:
-    """Reads each study once, so that a bad file is refused before anything is built or started."""
-    from suture_models.walk import read_file
-
-    for study in read:
-        read_file(study.path)
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class DemoSettings:
     studies: tuple[Path, ...] = ()
     board: str = BOARD
     device_factor: float | None = None
-    repeats: int = 5
+    repeats: int = 4
     thorough: bool = False
     seed: int = SEED
 

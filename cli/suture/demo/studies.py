@@ -60,6 +60,18 @@ def studies(chosen: Sequence[Path]) -> tuple[Study, ...]:
     return tuple(found)
 
 
+def check_readable(read: Sequence[Study]) -> None:
+    """Reads each study once, so that a bad file is refused before anything is built or started.
+
+    Raises:
+        InputRefused: one cannot be read.
+    """
+    from suture_models.walk import read_file
+
+    for study in read:
+        read_file(study.path)
+
+
 def _own(path: Path) -> Study:
     if not path.is_file():
         raise UsageError(f"--study {path}: there is no such file")

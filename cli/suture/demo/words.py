@@ -54,12 +54,14 @@ def middle_text(entry: Mapping[str, Any]) -> str:
 def verdict(results: Mapping[str, Any]) -> list[str]:
     """What came out, in a few sentences: who won where, and whether any cut inside the network did."""
     links = results["links"]
-    wins: dict[str, list[str]] = {}
+    wins: dict[str, dict[str, list[str]]] = {}
     for entry in links:
-        wins.setdefault(winner_text(entry), []).append(
-            f"{entry['network']} on {entry['study']} at {format_rate(entry['rate_bps'])}"
-        )
-    said = [f"Fastest was {name}: {'; '.join(where)}." for name, where in wins.items()]
+        cases = wins.setdefault(winner_text(entry), {})
+        cases.setdefault(f"{entry['network']} on {entry['study']}", []).append(format_rate(entry["rate_bps"]))
+    said = [
+        f"Fastest was {name}: {'; '.join(f'{case} at {_listed(rates)}' for case, rates in cases.items())}."
+        for name, cases in wins.items()
+    ]
     inside = [entry for entry in links if entry["middle"] and entry["middle"]["time_s"] < _best_rival_s(entry)]
     if not inside:
         said.append(
@@ -68,12 +70,20 @@ def verdict(results: Mapping[str, Any]) -> list[str]:
     by_file = [entry for entry in links if entry["winner"] == "dicom_upload"]
     if by_file:
         slow = sum(entry["before_s"] > entry["times_s"]["dicom_upload"] for entry in by_file)
+        reasons = {
+            "because this unit needs longer to decode the file than the link and the cloud need for all of it": slow,
+            "because the cloud computes faster than the unit": len(by_file) - slow,
+        }
+        because = [f"in {count} {reason}" for reason, count in reasons.items() if count]
         said.append(
-            f"The planner may not choose the DICOM file: it carries the patient's identifiers. The file won in "
-            f"{len(by_file)} cases: in {slow} because this unit needs longer to decode the file than the link and the "
-            f"cloud need for all of it, in {len(by_file) - slow} because the cloud computes faster than the unit."
+            f"The DICOM file won in {len(by_file)} of {len(links)} cases, {' and '.join(because)}. The planner may not "
+            "choose that way: a file carries the patient's identifiers."
         )
     return said
+
+
+def _listed(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
 def _best_rival_s(entry: Mapping[str, Any]) -> float:

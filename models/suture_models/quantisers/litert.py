@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from suture_models.guard import one_line, quiet_stderr
 from suture_models.litertgraph import ordered_outputs
 from suture_models.manifest import LAST_CUT, Cut, QuantParams, TensorSpec
 from suture_models.program import Program, subgraph
-from suture_protocol.errors import CapabilityMissing
+from suture_protocol.errors import BundleError, CapabilityMissing
 
 #: LiteRT codes are int8; the wire's are uint8.
 _CODE_SHIFT = 128
@@ -42,6 +43,7 @@ def convert(program: Program, cut: Cut, inputs: Sequence[NDArray[Any]], float_pa
 
     Raises:
         CapabilityMissing: the converter is not installed.
+        BundleError: it cannot convert this head; some operators it does not know (U-Net's transposed convolutions).
     """
     try:
         import litert_torch
@@ -51,7 +53,10 @@ def convert(program: Program, cut: Cut, inputs: Sequence[NDArray[Any]], float_pa
         raise CapabilityMissing("making LiteRT artefacts needs: pip install 'suture[build-litert]'") from error
     head = subgraph(program, (program.input,), tuple(t.name for t in cut.boundary)).eval()
     with _quiet():
-        litert_torch.convert(head, (torch.from_numpy(inputs[0]),)).export(str(float_path))
+        try:
+            litert_torch.convert(head, (torch.from_numpy(inputs[0]),)).export(str(float_path))
+        except Exception as error:  # the converter raises whatever its passes do
+            raise BundleError(f"LiteRT's converter fails ({one_line(error)[:120]})") from error
         signature, arguments = next(iter(Interpreter(str(float_path)).get_signature_list().items()))
         worker = quantizer.Quantizer(str(float_path), recipe.static_wi8_ai8())
         ranges = worker.calibrate({signature: [{arguments["inputs"][0]: array} for array in inputs]})
@@ -74,12 +79,17 @@ def quantisers(path: Path, boundary: Sequence[TensorSpec]) -> dict[str, QuantPar
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the converter's own progress off the terminal; errors still raise."""
+    """Keeps the converter's own progress and its native log off the terminal; errors still raise."""
     disabled = logging.root.manager.disable
     logging.disable(logging.ERROR)
     sink = io.StringIO()
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(sink),
+            contextlib.redirect_stderr(sink),
+            quiet_stderr(),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

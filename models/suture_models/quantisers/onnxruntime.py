@@ -30,7 +30,8 @@ def prepare(source: Path, target: Path) -> None:
 def quantise(source: Path, target: Path, inputs: Sequence[NDArray[Any]], processor: ProcessorClass) -> None:
     """INT8 of the whole network: static, QDQ, per-channel weights, uint8 activations.
 
-    For processors without 8-bit dot products the weights keep 7 bits (`reduce_range`), since sums saturate otherwise.
+    For processors without 8-bit dot products the weights are unsigned: kernels for those widen before they
+    add, while those for signed weights saturate.
     """
     from onnxruntime import quantization as ortq
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -49,9 +50,8 @@ def quantise(source: Path, target: Path, inputs: Sequence[NDArray[Any]], process
             _Reader(name, inputs),
             quant_format=ortq.QuantFormat.QDQ,
             per_channel=True,
-            reduce_range=processor == "plain",
             activation_type=ortq.QuantType.QUInt8,
-            weight_type=ortq.QuantType.QInt8,
+            weight_type=ortq.QuantType.QUInt8 if processor == "plain" else ortq.QuantType.QInt8,
         )
     finally:
         root.setLevel(level)

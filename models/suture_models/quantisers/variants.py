@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from suture_models.bundle import sha256_file
 from suture_models.manifest import ArtefactFile, Cut, Precision, ProcessorClass, QuantParams, TensorSpec, Variant
 from suture_models.program import Program
+from suture_protocol.errors import BundleError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,7 +20,7 @@ class Source:
     """What every engine's artefacts are made from.
 
     `calibrated` are our own quantisers for tensors that an engine's INT8 network does not quantise. `step` is called
-    with a text before each longer piece of work.
+    with a text before each longer piece of work. What an engine could not do goes to `skipped`, a sentence each.
     """
 
     root: Path
@@ -32,6 +33,7 @@ class Source:
     processors: tuple[ProcessorClass, ...]
     transformer: bool
     step: Callable[[str], None]
+    skipped: list[str] = field(default_factory=list)
 
     def artefact(self, path: Path) -> ArtefactFile:
         """The manifest's record of a file in the bundle."""
@@ -113,7 +115,7 @@ def _onnx_variant(
 
 
 def litert_variants(source: Source) -> list[Variant]:
-    """`litert-int8` and `litert-f32`, with a head for the whole network and eight cuts.
+    """`litert-int8` and `litert-f32`, with a head for the whole network and eight cuts, less what cannot be converted.
 
     One INT8 artefact serves every processor: LiteRT's kernels widen before they add.
     """
@@ -126,11 +128,17 @@ def litert_variants(source: Source) -> list[Variant]:
     for place, cut in enumerate(chosen):
         source.step(f"LiteRT: cut {place + 1} of {len(chosen)}")
         float_path, int8_path = folder / f"f32-{cut.index}.tflite", folder / f"int8-{cut.index}.tflite"
-        litert.convert(source.program, cut, source.inputs, float_path, int8_path)
+        try:
+            litert.convert(source.program, cut, source.inputs, float_path, int8_path)
+        except BundleError as error:
+            source.skipped.append(f"cut {cut.id}: {error}")
+            continue
         files["f32"][f"cut:{cut.id}"] = source.artefact(float_path)
         files["int8"][f"cut:{cut.id}"] = source.artefact(int8_path)
         found = litert.quantisers(int8_path, cut.boundary)
         quant.update({f"{cut.id}:{name}": params for name, params in found.items()})
+    if not files["int8"]:
+        return []
     return [
         Variant(id="litert-int8", engine="litert", precision="int8", files=files["int8"], quant=quant),
         Variant(id="litert-f32", engine="litert", precision="f32", files=files["f32"]),
