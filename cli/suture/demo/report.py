@@ -20,6 +20,7 @@ from suture.demo.words import (
     link_text,
     middle_text,
     verdict,
+    winner_s,
     winner_text,
     won,
 )
@@ -140,7 +141,7 @@ def _link(entries: Sequence[Mapping[str, Any]]) -> list[str]:
         f'<div class="panel"><h3>{escape(e["network"])}, {escape(e["study"])}</h3>{bars(e)}'
         f'<p class="small">Time to result, median; ticks are the single runs; {what}'
         f"{'; random weights' if e['weights'] == 'random' else ''}.</p>"
-        f"<p>Winner: <b>{escape(winner_text(e))}</b>, {format_time(e['times_s'][e['winner']])}. "
+        f"<p>Winner: <b>{escape(winner_text(e))}</b>, {format_time(winner_s(e))}. "
         f"{escape(_sentence(middle_text(e)))}</p>"
         f'<p class="small">The plan took cut {escape(cut_title(e["cut"]))}, predicted {format_time(e["predicted_s"])}, '
         f"measured {format_time(e['times_s']['split'])}. {escape(_sentence(e['why']))}</p></div>"

@@ -59,8 +59,20 @@ def convert(program: Program, cut: Cut, inputs: Sequence[NDArray[Any]], float_pa
             raise BundleError(f"LiteRT's converter fails ({one_line(error)[:120]})") from error
         signature, arguments = next(iter(Interpreter(str(float_path)).get_signature_list().items()))
         worker = quantizer.Quantizer(str(float_path), recipe.static_wi8_ai8())
-        ranges = worker.calibrate({signature: [{arguments["inputs"][0]: array} for array in inputs]})
-        worker.quantize(ranges).export_model(str(int8_path), overwrite=True)
+        observed = [worker.calibrate({signature: [{arguments["inputs"][0]: array}]}) for array in inputs]
+        worker.quantize(_widest(observed)).export_model(str(int8_path), overwrite=True)
+
+
+def _widest(observed: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The range of each tensor over all inputs; left to itself the quantiser takes a moving average, which clips."""
+    merged = dict(observed[0])
+    for one in observed[1:]:
+        for name, found in one.items():
+            kept = merged.setdefault(name, found)
+            if "min" in found and "min" in kept:
+                low, high = np.minimum(kept["min"], found["min"]), np.maximum(kept["max"], found["max"])
+                merged[name] = {**kept, "min": low, "max": high}
+    return merged
 
 
 def quantisers(path: Path, boundary: Sequence[TensorSpec]) -> dict[str, QuantParams]:

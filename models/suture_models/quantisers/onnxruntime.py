@@ -56,7 +56,29 @@ def quantise(source: Path, target: Path, inputs: Sequence[NDArray[Any]], process
     finally:
         root.setLevel(level)
         folded.unlink(missing_ok=True)
-    onnx.save(onnx.shape_inference.infer_shapes(onnx.load(target)), target)
+    quantised = onnx.load(target)
+    _free_outputs(quantised)
+    onnx.save(onnx.shape_inference.infer_shapes(quantised), target)
+
+
+def _free_outputs(model: Any) -> None:
+    """Takes the quantisers off the network's outputs, in place: nothing computes with those codes.
+
+    Their range is that of the calibration inputs' logits, and would clip the logits of others.
+    """
+    makers = {output: node for node in model.graph.node for output in node.output}
+    for output in model.graph.output:
+        dequantise = makers.get(output.name)
+        quantise = makers.get(dequantise.input[0]) if dequantise is not None else None
+        if quantise is None or dequantise.op_type != "DequantizeLinear" or quantise.op_type != "QuantizeLinear":
+            continue
+        maker = makers.get(quantise.input[0])
+        readers = [node for node in model.graph.node if quantise.output[0] in node.input]
+        if maker is None or len(readers) != 1:
+            continue
+        maker.output[list(maker.output).index(quantise.input[0])] = output.name
+        model.graph.node.remove(quantise)
+        model.graph.node.remove(dequantise)
 
 
 def graph_quantisers(path: Path, tensors: Sequence[TensorSpec]) -> dict[str, QuantParams]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ def convert(onnx_path: Path) -> ov.Model:
 def save(model: ov.Model, path: Path) -> tuple[Path, Path]:
     """Writes IR (`path` ends in .xml) without touching weights; returns the .xml and .bin paths."""
     _strip_build_info(model)
+    _number_nameless(model)
     ov.save_model(model, path, compress_to_fp16=False)
     return path, path.with_suffix(".bin")
 
@@ -94,6 +96,19 @@ def _quantiser(node: ov.Node, ndim: int) -> QuantParams | None:
         levels=levels,
         origin="graph",
     )
+
+
+def _number_nameless(model: ov.Model) -> None:
+    """Numbers the nodes that OpenVINO named itself (`Constant_58750`) anew, from 0 on.
+
+    It counts them over the life of the process, so the second of two equal networks would differ on disk.
+    """
+    numbers: dict[str, str] = {}
+    for node in model.get_ordered_ops():
+        own = re.match(r"([A-Z][A-Za-z]*)_\d+(?=/|$)", node.get_friendly_name())
+        if own is not None:
+            number = numbers.setdefault(own[0], f"{own[1]}_{len(numbers)}")
+            node.set_friendly_name(number + own.string[own.end() :])
 
 
 def _strip_build_info(model: ov.Model) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
@@ -37,21 +38,32 @@ class ZstdCodec(Codec):
         return is_wire_tensor(shape, dtype)
 
     def encode(self, array: NDArray[Any]) -> bytes:
-        import zstandard
-
-        # A compressor is not thread-safe and a new one costs 20 µs, so each call has its own.
-        return zstandard.ZstdCompressor(level=self._level).compress(array_to_bytes(array))
+        payload: bytes = _library().compress(array_to_bytes(array), self._level)
+        return payload
 
     def decode(self, payload: bytes | memoryview, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-        import zstandard
-
+        zstd = _library()
         expected = declared_bytes(shape, dtype)
         try:
             # The library allocates what the frame declares, whatever bound it is given: so compare first.
-            declared = zstandard.frame_content_size(payload)
+            declared = zstd.get_frame_info(payload).decompressed_size
             if declared != expected:
                 raise CodecError(f"zstd frame declares {declared} bytes, the tensor's header {expected}")
-            data = zstandard.ZstdDecompressor().decompress(payload, max_output_size=expected, allow_extra_data=False)
-        except (zstandard.ZstdError, MemoryError, ValueError) as error:
+            decompressor = zstd.ZstdDecompressor()
+            data = decompressor.decompress(payload, max_length=expected)
+            # A frame without content ends before anything could be asked of it.
+            if not decompressor.eof:
+                decompressor.decompress(b"", max_length=0)
+            if not decompressor.eof or decompressor.unused_data:
+                raise CodecError("zstd payload is damaged: it is cut short or goes on behind its frame")
+        except (zstd.ZstdError, MemoryError, ValueError, EOFError) as error:
             raise CodecError(f"zstd payload is damaged: {error}") from error
         return array_from_bytes(data, shape, dtype)
+
+
+def _library() -> Any:
+    """Python's own module (3.14, PEP 784) or its backport: a tenth of the size of the older binding."""
+    try:
+        return import_module("compression.zstd")
+    except ImportError:
+        return import_module("backports.zstd")
