@@ -60,10 +60,28 @@ types: $(DEV) $(HOUSE) ## mypy --strict over the seven packages
 contract: $(DEV) $(HOUSE) ## who may import whom
 	@$(BIN)/lint-imports
 
+BENCHED := pneumonia_mobilenet_v2 mobilenet_v2 efficientnet_lite0
+
+bundles/%/manifest.json: | $(DEV) $(HOUSE)
+	@$(BIN)/suture build $*
+
 .PHONY: bench
-bench: $(DEV) $(HOUSE) ## measure this machine: every docs/benchmarks/bench_*.py writes its page there
-	@shopt -s nullglob; for script in docs/benchmarks/bench_*.py; do \
-	  echo "$$script"; $(BIN)/python "$$script"; done
+bench: $(BENCHED:%=bundles/%/manifest.json) ## measure this machine; each figure's page goes to docs/benchmarks
+	@$(BIN)/python docs/benchmarks/bench_loopback.py --bundle bundles/pneumonia_mobilenet_v2
+	@$(BIN)/python docs/benchmarks/bench_speed.py $(BENCHED:%=bundles/%)
+	@$(BIN)/python docs/benchmarks/bench_footprint.py --bundle bundles/pneumonia_mobilenet_v2
+	@if [ -n "$${SUTURE_DATA:-}" ]; then $(BIN)/python docs/benchmarks/bench_pneumonia.py --data "$$SUTURE_DATA" \
+	  --bundle bundles/pneumonia_mobilenet_v2; else echo "bench_pneumonia: left out, SUTURE_DATA is not set"; fi
+
+.PHONY: bench-gpu
+bench-gpu: $(BENCHED:%=bundles/%/manifest.json) ## tails on CUDA against the CPU: agreement, and time per cut
+	@$(BIN)/python docs/benchmarks/bench_tails.py $(BENCHED:%=bundles/%)
+
+ZOO := mobilenet_v2 efficientnet_b0 efficientnet_lite0 resnet50 densenet121 unet vit_s16 resnet18_3d lstm12 transformer12
+
+.PHONY: verify-zoo
+verify-zoo: $(ZOO:%=bundles/%/manifest.json) ## every cut of every network on every engine (an hour with the builds)
+	@status=0; for n in $(ZOO); do echo "$$n"; $(BIN)/suture verify bundles/$$n || status=1; done; exit $$status
 
 .PHONY: wheel
 wheel: $(DEV) $(HOUSE) ## build dist/suture-*.whl

@@ -8,16 +8,13 @@ A real cloud process and this one as the edge, raw codec at cut 0, so that 50,17
 from __future__ import annotations
 
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from common import write_report
+from common import running_cloud, write_report
 
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
@@ -26,7 +23,6 @@ from suture_models.bundle import open_bundle
 from suture_protocol.codecs.registry import get_codec
 
 _THRESHOLD_S = 0.003
-_START_S = 60.0
 
 
 def main(
@@ -36,15 +32,8 @@ def main(
     """Measures, writes docs/benchmarks/loopback_<machine>_<date>.md, exits 1 above the threshold."""
     opened = open_bundle(bundle)
     image = np.random.default_rng(0).integers(0, 256, opened.manifest.network.input.shape, dtype=np.uint8)
-    with tempfile.TemporaryDirectory() as scratch:
-        port_file = Path(scratch) / "port"
-        command = [sys.executable, "-m", "suture", "cloud", "--bundle", str(bundle), "--listen", "127.0.0.1:0"]
-        cloud = subprocess.Popen([*command, "--insecure", "--port-file", str(port_file)])
-        try:
-            overhead_s, head_tail_s = _measure(_address(port_file), opened.digest, image, repeats)
-        finally:
-            cloud.terminate()
-            cloud.wait(timeout=10)
+    with running_cloud(bundle) as address:
+        overhead_s, head_tail_s = _measure(address, opened.digest, image, repeats)
     median = statistics.median(overhead_s)
     p95 = statistics.quantiles(overhead_s, n=20)[-1]
     lines = [
@@ -60,15 +49,6 @@ def main(
     ]
     write_report("loopback", lines, {"bundle": opened.digest})
     raise typer.Exit(int(median > _THRESHOLD_S))
-
-
-def _address(port_file: Path) -> str:
-    until_s = time.monotonic() + _START_S
-    while time.monotonic() < until_s:
-        if port_file.exists() and (text := port_file.read_text(encoding="utf-8").strip()):
-            return text
-        time.sleep(0.05)
-    raise SystemExit("the cloud did not start")
 
 
 def _measure(address: str, digest: str, image: np.ndarray, repeats: int) -> tuple[list[float], list[float]]:

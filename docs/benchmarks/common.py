@@ -5,7 +5,12 @@ from __future__ import annotations
 import datetime
 import platform
 import re
-from collections.abc import Mapping, Sequence
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,6 +18,7 @@ from typing import Any
 from suture.console import stdout_console
 from suture_partitioner.device import device_fingerprint
 
+_START_S = 60.0
 _PACKAGES = ("torch", "openvino", "onnxruntime", "ai-edge-litert", "nncf", "numpy", "grpcio", "suture")
 
 
@@ -44,6 +50,25 @@ def write_report(what: str, lines: Sequence[str], configuration: Mapping[str, An
     path.write_text("\n".join(text) + "\n", encoding="utf-8")
     stdout_console().print("\n".join(text), markup=False, soft_wrap=True)
     return path
+
+
+@contextmanager
+def running_cloud(bundle: Path) -> Iterator[str]:
+    """A `suture cloud` process with `bundle` on a free loopback port; yields its address once it serves."""
+    with tempfile.TemporaryDirectory(prefix="suture-bench-") as scratch:
+        port_file = Path(scratch) / "port"
+        command = [sys.executable, "-m", "suture", "cloud", "--bundle", str(bundle), "--listen", "127.0.0.1:0"]
+        cloud = subprocess.Popen([*command, "--insecure", "--port-file", str(port_file)])
+        try:
+            until_s = time.monotonic() + _START_S
+            while not port_file.exists() or not port_file.read_text(encoding="utf-8").strip():
+                if time.monotonic() > until_s or cloud.poll() is not None:
+                    raise SystemExit("the cloud did not start")
+                time.sleep(0.05)
+            yield port_file.read_text(encoding="utf-8").strip()
+        finally:
+            cloud.terminate()
+            cloud.wait(timeout=10)
 
 
 def _text(value: Any) -> str:

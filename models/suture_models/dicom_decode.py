@@ -7,6 +7,7 @@ its licence, would differ from machine to machine.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,8 @@ def decode_frame(dataset: Dataset, header: Header, index: int, name: str) -> NDA
 
 def _decoded(dataset: Dataset, header: Header, index: int, name: str) -> NDArray[Any]:
     syntax = header.transfer_syntax
+    if _PLUGIN.get(syntax) == "gdcm":
+        _require_gdcm(syntax, name)
     with refusing(name, f"does not decode ({_syntax_name(syntax)})"), quiet_stderr():
         decoder = get_decoder(UID(syntax))
         try:
@@ -79,6 +82,11 @@ def _decoded(dataset: Dataset, header: Header, index: int, name: str) -> NDArray
             words = "the decoder found it damaged" if "NoneType" in detail else detail
             raise InputRefused(name, f"does not decode ({_syntax_name(syntax)}): {words}") from error
     return _checked_pixels(pixels, header, name)
+
+
+def _require_gdcm(syntax: str, name: str) -> None:
+    if find_spec("gdcm") is None:
+        raise InputRefused(name, f"needs GDCM for {_syntax_name(syntax)}: pip install 'suture[dicom]'")
 
 
 def _one_frame(frame: bytes, header: Header) -> Dataset:
@@ -144,6 +152,7 @@ def _decode_jpeg_12_bit(frame: bytes, header: Header, name: str) -> NDArray[Any]
     """12-bit JPEG Extended (process 4), which pydicom hands to no decoder although GDCM reads it exactly."""
     if header.photometric not in MONOCHROME or header.signed:
         raise InputRefused(name, "is 12-bit JPEG Extended in colour or signed; ask the device for lossless JPEG")
+    _require_gdcm(header.transfer_syntax, name)
     with refusing(name, "does not decode (12-bit JPEG Extended)"), quiet_stderr():
         return _gdcm_jpeg(frame, header)
 

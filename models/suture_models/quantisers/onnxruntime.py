@@ -69,8 +69,10 @@ def _free_outputs(model: Any) -> None:
     makers = {output: node for node in model.graph.node for output in node.output}
     for output in model.graph.output:
         dequantise = makers.get(output.name)
-        quantise = makers.get(dequantise.input[0]) if dequantise is not None else None
-        if quantise is None or dequantise.op_type != "DequantizeLinear" or quantise.op_type != "QuantizeLinear":
+        if dequantise is None or dequantise.op_type != "DequantizeLinear":
+            continue
+        quantise = makers.get(dequantise.input[0])
+        if quantise is None or quantise.op_type != "QuantizeLinear":
             continue
         maker = makers.get(quantise.input[0])
         readers = [node for node in model.graph.node if quantise.output[0] in node.input]
