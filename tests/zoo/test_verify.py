@@ -6,18 +6,23 @@ LiteRT's artefacts included.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from suture.verify.checks import verify
+from suture_models import calibration
 from suture_models.build import BuildSettings, build_bundle
 from suture_models.bundle import Bundle
-from suture_models.calibration import calibration_inputs
-from suture_models.manifest import Cut
+from suture_models.manifest import Cut, NetworkSpec
 from suture_models.zoo.registry import load_network, network_names
 from suture_partitioner.device import processor_class
+from tests.processes import Command, running_cloud
 
 ALL_CUTS = ("mobilenet_v2", "efficientnet_lite0", "unet")
 #: Wire-worthy multi-tensor cuts must be among the sample of these.
@@ -31,18 +36,57 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("name", [n for n in network_names() if n != "pneumonia_mobilenet_v2"])
-def test_every_cut_computes_what_the_whole_network_does(name: str, tmp_path: Path) -> None:
-    network = load_network(name)
-    inputs = list(calibration_inputs(network.spec, None).inputs[:CALIBRATION])
-    settings = BuildSettings(engines=("openvino", "onnxruntime"), processors=(processor_class(),))
-    bundle = build_bundle(network, inputs, tmp_path / name, settings)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Bundle]:
+    """Builds a network's bundle for OpenVINO and ONNX Runtime on this processor, once."""
+    folder = tmp_path_factory.mktemp("zoo")
 
-    findings = list(verify(bundle, inputs[:1], chosen_cuts(name, bundle)))
+    @cache
+    def build(name: str) -> Bundle:
+        network = load_network(name)
+        settings = BuildSettings(engines=("openvino", "onnxruntime"), processors=(processor_class(),))
+        return build_bundle(network, inputs(network.spec), folder / name, settings)
+
+    return build
+
+
+@pytest.mark.parametrize("name", [n for n in network_names() if n != "pneumonia_mobilenet_v2"])
+def test_every_cut_computes_what_the_whole_network_does(name: str, built: Callable[[str], Bundle]) -> None:
+    bundle = built(name)
+
+    findings = list(verify(bundle, inputs(bundle.manifest.network)[:1], chosen_cuts(name, bundle)))
 
     wrong = [f for f in findings if not f.ok]
     assert findings
     assert not wrong, "\n".join(f"{f.cut_id} {f.arm} {f.what}: {f.figure} {f.note}" for f in wrong)
+
+
+@pytest.mark.parametrize("name", ["densenet121", "vit_s16", "unet"])
+def test_several_tensors_cross_the_wire(
+    name: str, built: Callable[[str], Bundle], command: Command, tmp_path: Path
+) -> None:
+    bundle = built(name)
+    several = [c for c in bundle.manifest.cuts if len(c.boundary) > 1]
+    image = next(Path(calibration.__file__).parent.glob("normal_*.jpeg"))
+
+    with running_cloud(command, tmp_path, bundle) as cloud:
+        whole, split = (
+            command.rows("infer", image, "--bundle", bundle.path, "--cloud", cloud.address, "--insecure", "--cut", cut)[
+                0
+            ]
+            for cut in ("0", several[len(several) // 2].id)
+        )
+
+    assert split["where"] == "cloud"
+    assert split["cut"] == several[len(several) // 2].id
+    assert split["outputs"].keys() == whole["outputs"].keys()
+    for label, value in whole["outputs"].items():
+        assert split["outputs"][label] == pytest.approx(value, abs=0.05)
+
+
+def inputs(spec: NetworkSpec) -> list[NDArray[Any]]:
+    """A few of the package's own inputs."""
+    return list(calibration.calibration_inputs(spec, None).inputs[:CALIBRATION])
 
 
 def chosen_cuts(name: str, bundle: Bundle) -> list[Cut]:
