@@ -21,6 +21,8 @@ FACTOR_MAX: Final = 1000.0
 RATES_MIN_MAX_BPS: Final = (0.1e6, 1000e6)
 #: How much faster a cloud with a GPU is taken to be where one is supposed.
 FAST_CLOUD: Final = 10.0
+#: Lossless bytes of a colour picture over those of a grey one, where its planes code as badly as a grey one does.
+COLOUR_PLANES: Final = 3
 #: Larger pictures to suppose, as multiples of the network's own side.
 SIDES: Final = (2, 4, 8)
 _FACTORS_K: Final = np.geomspace(1, FACTOR_MAX, 181)
@@ -75,33 +77,41 @@ def advise(
     ]
     height = manifest.network.preprocess.size[0]
 
-    def where(supposing: str, *, tails: float = 1.0, side: int = 1, jpeg: bool = True) -> Where:
-        supposed = [_supposed(c, tails, side) for c in allowed]
+    def where(supposing: str, *, tails: float = 1.0, side: int = 1, planes: int = 1, jpeg: bool = True) -> Where:
+        supposed = [_supposed(c, tails, side, planes) for c in allowed]
         scan = _Scan(supposed, factor, rtt_s, jpeg_bytes * side * side if jpeg else None)
         return scan.where(supposing, rates_bps)
 
     return (
         where("as measured here"),
         where("if a lossy picture is not allowed (JPEG left out)", jpeg=False),
+        where(
+            f"on colour pictures, with {COLOUR_PLANES} times the lossless bytes (JPEG left out)",
+            planes=COLOUR_PLANES,
+            jpeg=False,
+        ),
         where(f"with a cloud {FAST_CLOUD:g} times faster", tails=1 / FAST_CLOUD),
         *(where(f"with the same network on pictures of {height * s} x {height * s}", side=s) for s in SIDES),
     )
 
 
-def _supposed(c: Candidate, tails: float, side: int) -> Candidate:
-    """`c` with tails that take `tails` times as long, and a picture `side` times as wide and high.
+def _supposed(c: Candidate, tails: float, side: int, planes: int) -> Candidate:
+    """`c` with tails that take `tails` times as long, and a picture `side` times as wide and high, of `planes` planes.
 
-    Work, and tensors with a height and a width, then grow with the picture's area; pooled vectors do not.
+    Work, and tensors with a height and a width, then grow with the picture's area; pooled vectors do not. More planes
+    make the picture itself larger, and nothing behind the first convolution.
     """
     area = side * side
-    maps = all(len(tensor.shape) == 4 for tensor in c.cut.boundary)
+    sent = area if all(len(tensor.shape) == 4 for tensor in c.cut.boundary) else 1
+    if c.cut.id == INPUT_CUT:
+        sent *= planes
     return dataclasses.replace(
         c,
-        payload_bytes=c.payload_bytes * area if maps else c.payload_bytes,
+        payload_bytes=c.payload_bytes * sent,
         preprocess_s=c.preprocess_s * area,
         head_s=c.head_s * area,
-        encode_s=c.encode_s * area if maps else c.encode_s,
-        decode_s=(c.decode_s * area if maps else c.decode_s) * tails,
+        encode_s=c.encode_s * sent,
+        decode_s=c.decode_s * sent * tails,
         tail_s=c.tail_s * area * tails,
     )
 
