@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -67,15 +68,7 @@ def measure_edge(
     """
     manifest = heads.bundle.manifest
     cuts = [cut for cut in manifest.cuts if cut.candidate and heads.variant.has_cut(cut)]
-
-    def loader(cut: Cut) -> Callable[[], tuple[Callable[[Any], Any], Callable[[], None]]]:
-        def load() -> tuple[Callable[[Any], Any], Callable[[], None]]:
-            head = load_head(heads.engine, heads.bundle, heads.variant, cut, threads=heads.threads)
-            return slow(head.run), head.close
-
-        return load
-
-    subjects = [Subject(cut=cut, load=loader(cut), samples=images) for cut in cuts]
+    subjects = [Subject(cut=cut, load=partial(_load, heads, cut, slow), samples=images) for cut in cuts]
     codecs = [SlowedCodec(get_codec(name), slow) for name in CODECS]
     timings = measure(subjects, side="edge", codecs=codecs, budget_s=budget_s, progress=progress)
     return Profile(
@@ -93,6 +86,11 @@ def measure_edge(
         cuts=timings,
         layers_s=layer_times(heads, images[0]),
     )
+
+
+def _load(heads: Heads, cut: Cut, slow: Slowdown) -> tuple[Callable[[Any], Any], Callable[[], None]]:
+    head = load_head(heads.engine, heads.bundle, heads.variant, cut, threads=heads.threads)
+    return slow(head.run), head.close
 
 
 def layer_times(heads: Heads, image: NDArray[Any]) -> dict[str, float]:

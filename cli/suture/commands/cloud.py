@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from suture.console import examples, stderr_console
 from suture_protocol.errors import UsageError
+
+if TYPE_CHECKING:
+    from suture_models.bundle import Bundle
 
 
 def register(app: typer.Typer) -> None:
@@ -38,14 +41,26 @@ def cloud(
     Both sides must hold the same bundle: the digest is compared at each request. The tails' times are measured in the
     background at the first start, for `infer --cut auto`, and kept.
     """
-    import asyncio
-
     from suture_models.bundle import open_bundle
     from suture_protocol.address import parse_address, refuse_without_tls
 
     # What can be told to be wrong is told before torch is loaded.
     refuse_without_tls(parse_address(listen), insecure=insecure)
     opened = [open_bundle(path) for path in bundle]
+    _serve(opened, listen, device, threads=threads, insecure=insecure, allow_files=allow_files, port_file=port_file)
+
+
+def _serve(
+    opened: list[Bundle],
+    listen: str,
+    device: str,
+    *,
+    threads: int,
+    insecure: bool,
+    allow_files: bool,
+    port_file: Path | None,
+) -> None:
+    import asyncio
 
     from suture_cloud.profiling import TailProfiles
     from suture_cloud.server import serve

@@ -46,9 +46,10 @@ def convert(program: Program, cut: Cut, inputs: Sequence[NDArray[Any]], float_pa
         BundleError: it cannot convert this head; some operators it does not know (U-Net's transposed convolutions).
     """
     try:
-        import litert_torch
-        from ai_edge_litert.interpreter import Interpreter
-        from ai_edge_quantizer import quantizer, recipe
+        with _quiet():
+            import litert_torch
+            from ai_edge_litert.interpreter import Interpreter
+            from ai_edge_quantizer import quantizer, recipe
     except ImportError as error:
         raise CapabilityMissing("making LiteRT artefacts needs: pip install 'suture[build-litert]'") from error
     head = subgraph(program, (program.input,), tuple(t.name for t in cut.boundary)).eval()
