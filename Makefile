@@ -67,11 +67,13 @@ bundles/%/manifest.json: | $(DEV) $(HOUSE)
 
 .PHONY: bench
 bench: $(BENCHED:%=bundles/%/manifest.json) ## measure this machine; each figure's page goes to docs/benchmarks
-	@$(BIN)/python docs/benchmarks/bench_loopback.py --bundle bundles/pneumonia_mobilenet_v2
-	@$(BIN)/python docs/benchmarks/bench_speed.py $(BENCHED:%=bundles/%)
-	@$(BIN)/python docs/benchmarks/bench_footprint.py --bundle bundles/pneumonia_mobilenet_v2
-	@if [ -n "$${SUTURE_DATA:-}" ]; then $(BIN)/python docs/benchmarks/bench_pneumonia.py --data "$$SUTURE_DATA" \
-	  --bundle bundles/pneumonia_mobilenet_v2; else echo "bench_pneumonia: left out, SUTURE_DATA is not set"; fi
+	@status=0; cd docs/benchmarks; python=../../$(BIN)/python; trained=../../bundles/pneumonia_mobilenet_v2; \
+	  $$python bench_loopback.py --bundle $$trained || status=1; \
+	  $$python bench_speed.py $(BENCHED:%=../../bundles/%) || status=1; \
+	  $$python bench_footprint.py --bundle $$trained || status=1; \
+	  if [ -n "$${SUTURE_DATA:-}" ]; then \
+	    $$python bench_pneumonia.py --data "$$SUTURE_DATA" --bundle $$trained || status=1; \
+	  else echo "bench_pneumonia: left out, SUTURE_DATA is not set"; fi; exit $$status
 
 .PHONY: bench-gpu
 bench-gpu: $(BENCHED:%=bundles/%/manifest.json) ## tails on CUDA against the CPU: agreement, and time per cut

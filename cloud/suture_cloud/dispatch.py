@@ -15,6 +15,7 @@ from suture_cloud.decoding import decode
 from suture_cloud.executor import Executor, TailRequest, TailResult
 from suture_cloud.queue import WaitingLine
 from suture_protocol import codes
+from suture_protocol.codecs.raw import RawCodec
 from suture_protocol.errors import Refused
 
 _log = logging.getLogger(__name__)
@@ -148,7 +149,10 @@ class Dispatcher:
             if not self._leave(job):
                 continue
             try:
-                await loop.run_in_executor(self._threads, self._decode, job)
+                if job.admitted.start.codec == RawCodec.id:
+                    self._decode(job)  # a copy of bytes: a thread's turn would cost more than it
+                else:
+                    await loop.run_in_executor(self._threads, self._decode, job)
             except Refused as refused:
                 job.refuse(refused.code, str(refused))
             except Exception:  # noqa: BLE001 a parser's surprise must not end the worker that all requests share
