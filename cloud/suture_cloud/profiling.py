@@ -18,8 +18,8 @@ from suture_cloud.executor import TailRequest
 from suture_cloud.tail import Tails
 from suture_models.manifest import INPUT_CUT, Cut, Variant
 from suture_partitioner.device import device_fingerprint
-from suture_partitioner.profile import Progress, Subject, measure
-from suture_partitioner.profile_file import cache_folder, fits, load_profile, profile_key, profile_to_json, save_profile
+from suture_partitioner.profile import PROFILED_CODECS, Progress, Subject, measure
+from suture_partitioner.profile_file import cache_folder, kept_or_measured, profile_key, profile_to_json
 from suture_partitioner.types import Profile
 from suture_protocol.codecs.registry import get_codec
 from suture_protocol.errors import SutureError
@@ -28,7 +28,6 @@ _log = logging.getLogger(__name__)
 
 #: What measuring one bundle's tails at start may take.
 BUDGET_S = 10.0
-CODECS = ("zstd", "jpegls")
 
 
 def cloud_device(device: torch.device) -> dict[str, str]:
@@ -66,7 +65,7 @@ def measure_tails(tails: Tails, *, budget_s: float = BUDGET_S, progress: Progres
         for cut in bundle.manifest.cuts
         if cut.candidate
     ]
-    codecs = [get_codec(name) for name in CODECS]
+    codecs = [get_codec(name) for name in PROFILED_CODECS]
     timings = measure(subjects, side="cloud", codecs=codecs, budget_s=budget_s, progress=progress)
     return Profile(
         side="cloud",
@@ -121,20 +120,18 @@ class TailProfiles:
 
     def _profile(self, tails: Tails) -> Profile:
         path = self._folder / f"cloud-{tails.bundle.name}-{self._key(tails)}.json"
-        try:
-            kept = load_profile(path)
-            if not fits(kept, tails.bundle.digest, cloud_device(tails.device), versions()):
-                return kept
-        except ValueError:
-            pass
-        _log.info("measuring the tails of %s", tails.bundle.name)
-        profile = measure_tails(tails)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_profile(profile, path)
-        except OSError as error:
-            _log.warning("the profile of %s is not kept: %s", tails.bundle.name, error)
-        return profile
+
+        def measured() -> Profile:
+            _log.info("measuring the tails of %s", tails.bundle.name)
+            return measure_tails(tails)
+
+        return kept_or_measured(
+            path,
+            measured,
+            bundle_digest=tails.bundle.digest,
+            device=cloud_device(tails.device),
+            versions=versions(),
+        )
 
     @staticmethod
     def _key(tails: Tails) -> str:

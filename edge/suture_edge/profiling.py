@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import logging
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -22,17 +21,13 @@ from suture_edge.heads import Heads
 from suture_edge.slowdown import Slowdown, SlowedCodec, full_speed
 from suture_models.manifest import LAST_CUT, Cut
 from suture_partitioner.device import device_fingerprint
-from suture_partitioner.profile import Progress, Subject, measure
-from suture_partitioner.profile_file import cache_folder, fits, load_profile, profile_key, save_profile
+from suture_partitioner.profile import PROFILED_CODECS, Progress, Subject, measure
+from suture_partitioner.profile_file import cache_folder, kept_or_measured, profile_key
 from suture_partitioner.types import Profile
 from suture_protocol.codecs.registry import get_codec
 
-_log = logging.getLogger(__name__)
-
 #: What `infer --cut auto` may spend on first use.
 QUICK_BUDGET_S = 12.0
-#: Lossless codecs that are tried at each cut; a lossy one changes the answer and is only used when asked for.
-CODECS = ("zstd", "jpegls")
 _COUNTED_RUNS = 5
 
 
@@ -69,7 +64,7 @@ def measure_edge(
     manifest = heads.bundle.manifest
     cuts = [cut for cut in manifest.cuts if cut.candidate and heads.variant.has_cut(cut)]
     subjects = [Subject(cut=cut, load=partial(_load, heads, cut, slow), samples=images) for cut in cuts]
-    codecs = [SlowedCodec(get_codec(name), slow) for name in CODECS]
+    codecs = [SlowedCodec(get_codec(name), slow) for name in PROFILED_CODECS]
     timings = measure(subjects, side="edge", codecs=codecs, budget_s=budget_s, progress=progress)
     return Profile(
         side="edge",
@@ -136,26 +131,26 @@ def cached_profile(
         device_factor=device_factor,
     )
     path = (folder or cache_folder()) / f"edge-{heads.bundle.name}-{key}.json"
-    try:
-        kept = load_profile(path)
-        if not fits(kept, heads.bundle.digest, device_fingerprint(), versions(heads.engine)):
-            return replace(kept, preprocess_s=preprocess_s)
-    except ValueError:
-        pass
-    profile = measure_edge(
-        heads,
-        images(),
-        budget_s=QUICK_BUDGET_S,
-        device_factor=device_factor,
-        slow=slow,
-        preprocess_s=preprocess_s,
-        progress=progress,
+
+    def measured() -> Profile:
+        return measure_edge(
+            heads,
+            images(),
+            budget_s=QUICK_BUDGET_S,
+            device_factor=device_factor,
+            slow=slow,
+            preprocess_s=preprocess_s,
+            progress=progress,
+        )
+
+    profile = kept_or_measured(
+        path,
+        measured,
+        bundle_digest=heads.bundle.digest,
+        device=device_fingerprint(),
+        versions=versions(heads.engine),
     )
-    try:
-        save_profile(profile, path)
-    except OSError as error:  # a unit with a read-only home works on, and measures again next time
-        _log.warning("the profile of %s is not kept: %s", heads.bundle.name, error)
-    return profile
+    return replace(profile, preprocess_s=preprocess_s)
 
 
 def time_of(function: Callable[[], object], repeats: int = 3) -> float:

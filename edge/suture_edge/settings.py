@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from suture_edge.profiling import CODECS as PLANNED_CODECS
 from suture_models.bundle import Bundle
 from suture_models.manifest import LAST_CUT, Cut, Variant
+from suture_partitioner.profile import PROFILED_CODECS
 from suture_partitioner.types import Constraints
 from suture_protocol.codecs.registry import codec_ids, get_codec
 from suture_protocol.errors import BundleError, UsageError
@@ -52,9 +52,9 @@ def check_settings(
     if codec is not None and codec not in codec_ids():
         raise UsageError(f"unknown codec {codec!r}; there are: {', '.join(codec_ids())}")
     if cut == AUTO:
-        if codec is not None and codec not in PLANNED_CODECS:
+        if codec is not None and codec not in PROFILED_CODECS:
             raise UsageError(
-                f"codec {codec} is not planned with ({', '.join(PLANNED_CODECS)} are); force a cut as well"
+                f"codec {codec} is not planned with ({', '.join(PROFILED_CODECS)} are); force a cut as well"
             )
         return
     forced = _cut(bundle, cut, "the cut")

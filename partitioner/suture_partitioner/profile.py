@@ -26,6 +26,9 @@ Run = Callable[[Any], Any]
 Load = Callable[[], tuple[Run, Callable[[], None]]]
 Progress = Callable[[int, int, str], None]
 
+#: Lossless codecs that both sides measure at each cut, since a plan needs encoding and decoding of the same one. A
+#: lossy codec changes the answer and is used only when asked for.
+PROFILED_CODECS: Final = ("zstd", "jpegls")
 #: Fewer than three runs have no median worth the name.
 MIN_REPEATS: Final = 3
 MAX_REPEATS: Final = 15

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -13,6 +14,8 @@ from typing import Any, Final, TypeVar
 
 from suture_partitioner.device import VOLATILE
 from suture_partitioner.types import CutTiming, Profile
+
+_log = logging.getLogger(__name__)
 
 FORMAT: Final = "suture-profile"
 FORMAT_VERSION: Final = 1
@@ -78,6 +81,29 @@ def cache_folder() -> Path:
     """Where profiles are kept: `$XDG_CACHE_HOME/suture/profiles`, by default under ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "suture" / "profiles"
+
+
+def kept_or_measured(
+    path: Path,
+    measure: Callable[[], Profile],
+    *,
+    bundle_digest: str,
+    device: Mapping[str, str],
+    versions: Mapping[str, str],
+) -> Profile:
+    """The profile kept at `path` where it fits, else a measured one, kept there from now on if that can be written."""
+    try:
+        kept = load_profile(path)
+        if not fits(kept, bundle_digest, device, versions):
+            return kept
+    except ValueError:
+        pass
+    profile = measure()
+    try:
+        save_profile(profile, path)
+    except OSError as error:  # a read-only home: work on, and measure again next time
+        _log.warning("the profile of %s is not kept: %s", profile.network, error)
+    return profile
 
 
 def profile_key(

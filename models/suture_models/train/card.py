@@ -45,8 +45,8 @@ Written by `suture train`; do not edit. **Not for diagnosis.**
 
 Figure (95 % interval: percentile bootstrap, {RESAMPLES} resamples of whole patients). Positive means a pneumonia
 probability of at least {threshold}, which was chosen on the validation split (the middle of the thresholds
-with the best mean of sensitivity and specificity) and travels in the weights file. Weights and threshold were chosen
-without the test split.
+with the best mean of sensitivity and specificity) and travels in the weights file. This run chose weights and
+threshold without the test split; what the recipe itself owes to earlier looks at it, Limitations say.
 
 {_table(card.val, card.test)}
 
