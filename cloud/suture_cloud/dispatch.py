@@ -122,8 +122,11 @@ class Dispatcher:
             since=self._clock(),
             done=asyncio.get_running_loop().create_future(),
         )
-        self._enter(self._to_decode, job)
         try:
+            if admitted.start.codec == RawCodec.id:
+                await self._prepare(job)  # a copy of bytes: a turn in that line would cost more than it does
+            else:
+                self._enter(self._to_decode, job)
             return await job.done
         finally:
             self._to_decode.discard(job)
@@ -143,23 +146,25 @@ class Dispatcher:
         return not job.done.done()
 
     async def _decode_for_ever(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             (job,) = await self._to_decode.take()
-            if not self._leave(job):
-                continue
-            try:
-                if job.admitted.start.codec == RawCodec.id:
-                    self._decode(job)  # a copy of bytes: a thread's turn would cost more than it
-                else:
-                    await loop.run_in_executor(self._threads, self._decode, job)
-            except Refused as refused:
-                job.refuse(refused.code, str(refused))
-            except Exception:  # noqa: BLE001 a parser's surprise must not end the worker that all requests share
-                _log.exception("decoding a request at cut %r failed", job.admitted.start.cut_id)
-                job.refuse(codes.INTERNAL, "the cloud failed to decode the payload; its log says why")
-            if not job.done.done():
-                self._enter(self._to_run, job)
+            if self._leave(job):
+                await self._prepare(job)
+
+    async def _prepare(self, job: _Job) -> None:
+        """Decodes, and puts the job in line for its tail."""
+        try:
+            if job.admitted.start.codec == RawCodec.id:
+                self._decode(job)
+            else:
+                await asyncio.get_running_loop().run_in_executor(self._threads, self._decode, job)
+        except Refused as refused:
+            job.refuse(refused.code, str(refused))
+        except Exception:  # noqa: BLE001 a parser's surprise must not end the worker that all requests share
+            _log.exception("decoding a request at cut %r failed", job.admitted.start.cut_id)
+            job.refuse(codes.INTERNAL, "the cloud failed to decode the payload; its log says why")
+        if not job.done.done():
+            self._enter(self._to_run, job)
 
     def _decode(self, job: _Job) -> None:
         if job.payload is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from suture_edge.uploads import CHUNKS, MIN_CHUNK_BYTES, CloudRequest, Upload, chunk_bytes, request_of
+from suture_edge.uploads import CHUNKS, MIN_CHUNK_BYTES, WHOLE_BYTES, CloudRequest, Upload, chunk_bytes, request_of
 from suture_protocol.codecs.registry import get_codec
 from suture_protocol.events import Chunk, Priority, Start
 from suture_protocol.limits import MAX_CHUNK_BYTES
@@ -41,7 +41,7 @@ def test_an_empty_payload_is_one_last_chunk():
 
 @pytest.mark.parametrize(
     ("payload", "chunk"),
-    [(100, MIN_CHUNK_BYTES), (1_200_000, 100_000), (1 << 30, MAX_CHUNK_BYTES)],
+    [(100, WHOLE_BYTES), (WHOLE_BYTES + 1, MIN_CHUNK_BYTES), (1_200_000, 100_000), (1 << 30, MAX_CHUNK_BYTES)],
 )
 def test_chunks_are_neither_tiny_nor_beyond_the_limit(payload, chunk):
     assert chunk_bytes(payload) == chunk
