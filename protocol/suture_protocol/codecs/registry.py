@@ -8,7 +8,9 @@ from typing import Final
 from suture_protocol.codecs.base import Codec
 from suture_protocol.codecs.jpeg import JpegCodec
 from suture_protocol.codecs.jpegls import JpegLsCodec
+from suture_protocol.codecs.jpegxl import JpegXlCodec
 from suture_protocol.codecs.raw import RawCodec
+from suture_protocol.codecs.webp import WebpCodec
 from suture_protocol.codecs.zstd import ZstdCodec
 from suture_protocol.errors import CodecError
 
@@ -18,7 +20,13 @@ _CODECS: Final[Mapping[str, tuple[Callable[..., Codec], tuple[str, ...]]]] = {
     "zstd": (ZstdCodec, ("level",)),
     "jpegls": (JpegLsCodec, ()),
     "jpeg": (JpegCodec, ("quality",)),
+    "webp": (WebpCodec, ("quality",)),
+    "jpegxl": (JpegXlCodec, ("effort",)),
 }
+
+#: What a split is compared with and no unit sends by itself; a cloud takes them only where it was started for
+#: experiments, so that their decoders are no part of what a hospital exposes.
+EXPERIMENT_CODECS: Final = frozenset({"webp", "jpegxl"})
 
 
 def codec_ids() -> tuple[str, ...]:
