@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from suture_protocol import errors
+from suture_simulators.namespaces import FAR_ADDRESS, NEAR_ADDRESS
+
+#: Names the other end of a link to the commands at either end.
+PEER_VARIABLE = "SUTURE_PEER"
 
 
 def start_helper(module: str, descriptors: list[int], arguments: list[Any], noise: Any) -> subprocess.Popen[bytes]:
@@ -40,3 +45,12 @@ def end_helper(process: subprocess.Popen[bytes]) -> None:
     """Ends a helper that has nothing to tidy up."""
     process.kill()
     process.wait()
+
+
+def command_environment(base: Mapping[str, str], peer: str) -> dict[str, str]:
+    """A command's environment: names the peer, and keeps a proxy of the host's network from being asked for it."""
+    network = "198.18.0.0/15"
+    result = {**base, PEER_VARIABLE: peer}
+    for name in ("no_proxy", "NO_PROXY"):
+        result[name] = ",".join(filter(None, [base.get(name), FAR_ADDRESS, NEAR_ADDRESS, network]))
+    return result

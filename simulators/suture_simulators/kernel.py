@@ -11,15 +11,18 @@ import errno
 import fcntl
 import os
 import platform
+import signal
 import socket
 import struct
 
 CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
-_PR_SET_TIMERSLACK = 29
+_SCHED_FLAG_RESET_ON_FORK = 1
+_PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK = 1, 29
 
 _TUNSETIFF = 0x400454CA
-_IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
+_IFF_TUN, _IFF_TAP, _IFF_NO_PI = 0x0001, 0x0002, 0x1000
 _IFF_UP, _IFF_NOARP = 0x1, 0x80
 _SIOCGIFFLAGS, _SIOCSIFFLAGS = 0x8913, 0x8914
 _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
@@ -54,21 +57,28 @@ def enter_namespace(descriptor: int) -> None:
     _check(_libc().setns(descriptor, 0), "setns")
 
 
+def die_with_parent() -> None:
+    """Has this process killed when the one that started it dies; survives an exec."""
+    _check(_libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+
+
 def set_timer_slack_ns(slack_ns: int) -> None:
     """Lets this thread's sleeps end this close to their time; the kernel's default is 50 µs."""
     _check(_libc().prctl(_PR_SET_TIMERSLACK, slack_ns, 0, 0, 0), "prctl")
 
 
-def ask_for_short_slices(slice_ns: int) -> None:
-    """Lets this thread run soon after it wakes, at the price of short turns (sched_setattr(2), Linux 6.12 and later).
+def ask_for_short_slices(slice_ns: int, process: int = 0, *, children: bool = True) -> None:
+    """Lets a process (0: this thread) run soon after it wakes, at the price of short turns (sched_setattr(2)).
 
-    Needs no privilege. OSError where the system does not know it.
+    Needs no privilege, but Linux 6.12 or later. `children`: whether those that it starts from now on inherit it.
+    OSError where the system does not know it.
     """
     number = {"x86_64": 314, "aarch64": 274}.get(platform.machine())
     if number is None:
         raise OSError(errno.ENOSYS, "sched_setattr is not known on this processor")
-    attributes = struct.pack("IIQiIQQQ", 48, os.SCHED_OTHER, 0, 0, 0, slice_ns, 0, 0)
-    _check(_libc().syscall(number, 0, attributes, 0), "sched_setattr")
+    flags = 0 if children else _SCHED_FLAG_RESET_ON_FORK
+    attributes = struct.pack("IIQiIQQQ", 48, os.SCHED_OTHER, flags, 0, 0, slice_ns, 0, 0)
+    _check(_libc().syscall(number, process, attributes, 0), "sched_setattr")
 
 
 def map_own_ids(uid: int, gid: int) -> None:
@@ -83,9 +93,18 @@ def map_own_ids(uid: int, gid: int) -> None:
 
 def open_tun(name: str) -> int:
     """Creates a TUN device in this network namespace; returns its non-blocking descriptor, one IP packet per read."""
+    return _open_tun(name, _IFF_TUN)
+
+
+def open_tap(name: str) -> int:
+    """The same for a TAP device: one Ethernet frame per read."""
+    return _open_tun(name, _IFF_TAP)
+
+
+def _open_tun(name: str, kind: int) -> int:
     descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TUN | _IFF_NO_PI))
+        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", name.encode(), kind | _IFF_NO_PI))
     except OSError:
         os.close(descriptor)
         raise

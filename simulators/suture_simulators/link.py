@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import ipaddress
 import json
 import os
 import platform
@@ -22,13 +21,16 @@ from typing import Any, Literal, Self
 from suture_protocol import errors
 from suture_protocol.errors import LinkError
 from suture_simulators import enter
-from suture_simulators.helpers import end_helper, start_helper
+from suture_simulators.backends import usable_backends
+from suture_simulators.helpers import command_environment, end_helper, start_helper
 from suture_simulators.link_profile import LinkProfile
 from suture_simulators.namespaces import FAR_ADDRESS, NEAR_ADDRESS, Device, end_processes_in
 from suture_simulators.report import LinkReport
 
 End = Literal["near", "far"]
-PEER_VARIABLE = "SUTURE_PEER"
+Backend = Literal["auto", "tun", "netem", "uml"]
+#: The module that runs as each backend's helper process; all speak the control protocol of `control`.
+_HELPERS = {"tun": "relay", "netem": "netem_router", "uml": "uml_router"}
 _START_S = 20.0
 _ANSWER_S = 10.0
 _TERM_S = 5.0
@@ -42,11 +44,13 @@ class EmulatedLink:
     process dies, even by SIGKILL, the same happens within about a second.
 
     Args:
-        profile: What to emulate.
+        profile: What to emulate; `change` sets another one later.
         forward: A (host, port) of the host's own network. The far end listens on the same port and carries its TCP
             connections there, past the bottleneck.
         congestion_control: TCP's at both ends; None leaves the system's default. Recorded in the report either way.
-        device: What packets enter by; `auto` takes TUN, and veth where a user may not open /dev/net/tun.
+        device: What packets enter by; `auto` takes TUN, and veth where a user may not open /dev/net/tun. Only `tun`'s.
+        backend: What shapes the packets: `tun` is this package's relay, `netem` the kernel's own, `uml` the same in a
+            User-Mode Linux; `auto` takes `netem` where the kernel has it, else `tun`.
 
     Raises (on entering):
         CapabilityMissing: this machine forbids network namespaces, or has neither TUN nor veth.
@@ -61,8 +65,10 @@ class EmulatedLink:
         forward: tuple[str, int] | None = None,
         congestion_control: str | None = None,
         device: Device = "auto",
+        backend: Backend = "auto",
     ) -> None:
         self.profile = profile
+        self._backend = backend
         self._device = device
         self._forward = forward
         self._congestion_control = congestion_control
@@ -72,6 +78,8 @@ class EmulatedLink:
         self._closed = False
         self._user: int | None = None
         self._descriptors: list[int] = []
+        self._profiles: list[dict[str, Any]] = [{"from_s": 0.0, "profile": profile.to_json()}]
+        self._asking = threading.Lock()
 
     @property
     def peer(self) -> str:
@@ -129,7 +137,7 @@ class EmulatedLink:
         user = "-" if self._user is None else str(self._user)
         process = subprocess.Popen(
             [*launcher, user, str(network), *(os.fspath(word) for word in command)],
-            env=_environment(os.environ if env is None else env, self.peer if at == "near" else NEAR_ADDRESS),
+            env=command_environment(os.environ if env is None else env, self.peer if at == "near" else NEAR_ADDRESS),
             pass_fds=(*descriptors, *settings.pop("pass_fds", ())),
             **settings,
         )
@@ -157,6 +165,24 @@ class EmulatedLink:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def change(self, profile: LinkProfile) -> float:
+        """Puts another profile in force on the living link; connections live on and no packet is lost by it.
+
+        What waits in the queue leaves at the new rate; what is past the line arrives when it would have. The profile's
+        trace and outages begin now. The congestion control and the forwarded port stay.
+
+        Returns:
+            When it came into force, in seconds since the link came up (`epoch_monotonic_s`).
+
+        Raises:
+            LinkError: the relay is gone.
+            CapabilityMissing: this backend cannot emulate that.
+        """
+        answer = self._ask(f"change {json.dumps(dataclasses.asdict(profile))}")
+        self.profile = profile
+        self._profiles.append({"from_s": answer["from_s"], "profile": profile.to_json()})
+        return float(answer["from_s"])
+
     def report(self) -> LinkReport:
         """What the link has done so far; after closing, what it did.
 
@@ -169,6 +195,7 @@ class EmulatedLink:
         names = {field.name for field in dataclasses.fields(LinkReport)}
         return LinkReport(
             profile=self.profile.to_json(),
+            profiles=list(self._profiles),
             kernel=platform.release(),
             **{name: value for name, value in answer.items() if name in names},
         )
@@ -180,7 +207,8 @@ class EmulatedLink:
         self._control = ours
         self._noise = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
         with theirs:
-            self._relay = start_helper("relay", [theirs.fileno()], [theirs.fileno(), os.getpid()], self._noise)
+            helper = _HELPERS[_choose(self._backend)]
+            self._relay = start_helper(helper, [theirs.fileno()], [theirs.fileno(), os.getpid()], self._noise)
         stack.callback(self._end_relay)
         request = {
             "profile": dataclasses.asdict(self.profile),
@@ -210,13 +238,16 @@ class EmulatedLink:
 
     def _ask(self, request: str) -> dict[str, Any]:
         try:
-            self._control.sendall(request.encode() + b"\n")
-            answer = self._answers.readline()
+            with self._asking:
+                self._control.sendall(request.encode() + b"\n")
+                answer = self._answers.readline()
         except (OSError, ValueError) as error:
             raise LinkError(f"the emulated link is gone: its relay ended: {error}{self._relay_noise()}") from error
         if not answer:
             raise LinkError(f"the emulated link is gone: its relay ended{self._relay_noise()}")
         result: dict[str, Any] = json.loads(answer)
+        if "error" in result:
+            raise getattr(errors, result["error"])(result["message"])
         return result
 
     def _relay_noise(self) -> str:
@@ -252,14 +283,11 @@ class EmulatedLink:
             os.close(descriptor)
 
 
+def _choose(backend: Backend) -> str:
+    if backend != "auto":
+        return backend
+    return "netem" if usable_backends("netem")["netem"] is None else "tun"
+
+
 def _shell_status(returncode: int) -> int:
     return returncode if returncode >= 0 else 128 - returncode
-
-
-def _environment(base: Mapping[str, str], peer: str) -> dict[str, str]:
-    """The command's environment: names the peer, and keeps a proxy of the host's network from being asked for it."""
-    network = str(ipaddress.ip_network("198.18.0.0/15"))
-    result = {**base, PEER_VARIABLE: peer}
-    for name in ("no_proxy", "NO_PROXY"):
-        result[name] = ",".join(filter(None, [base.get(name), FAR_ADDRESS, NEAR_ADDRESS, network]))
-    return result

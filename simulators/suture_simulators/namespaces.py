@@ -26,7 +26,7 @@ FAR_ADDRESS = "198.18.0.2"
 Device = Literal["auto", "tun", "veth"]
 _NETMASK = "255.255.255.0"
 _NEAR_DEVICE, _FAR_DEVICE = "near0", "far0"
-_HARDWARE_ADDRESS = bytes.fromhex("025355545552")
+HARDWARE_ADDRESS = bytes.fromhex("025355545552")
 # Longer than any burst: the queue that counts is the relay's own, and nothing may be lost before it.
 _DEVICE_QUEUE_PACKETS = 10_000
 _PACKET_BUFFER_BYTES = 8 * 1024 * 1024
@@ -75,25 +75,25 @@ def create_ends(device: Device = "auto", congestion_control: str | None = None) 
     Raises:
         CapabilityMissing: the machine forbids what is needed; the message says how to allow it.
     """
-    user = _leave_host()
-    near = _here()
-    _settle(congestion_control)
+    user = leave_host()
+    near = here()
+    settle(congestion_control)
     tun = None if device == "veth" else _try_tun(_NEAR_DEVICE, needed=device == "tun")
     if tun is not None:
-        _address(_NEAR_DEVICE, NEAR_ADDRESS)
+        give_address(_NEAR_DEVICE, NEAR_ADDRESS)
         near_port = _tun_port(tun, _NEAR_DEVICE)
     kernel.unshare(kernel.CLONE_NEWNET)
-    far = _here()
-    _settle(congestion_control)
+    far = here()
+    settle(congestion_control)
     if tun is None:
         near_port, far_port = _veth_ports(near, far)
         return Ends(user=user, near=near, far=far, near_port=near_port, far_port=far_port, device="veth")
     far_port = _tun_port(kernel.open_tun(_FAR_DEVICE), _FAR_DEVICE)
-    _address(_FAR_DEVICE, FAR_ADDRESS)
+    give_address(_FAR_DEVICE, FAR_ADDRESS)
     return Ends(user=user, near=near, far=far, near_port=near_port, far_port=far_port, device="tun")
 
 
-def _leave_host() -> int | None:
+def leave_host() -> int | None:
     """Enters a new network namespace, in a new user namespace where the first alone is not allowed."""
     try:
         kernel.unshare(kernel.CLONE_NEWNET)
@@ -114,11 +114,17 @@ def _leave_host() -> int | None:
     return os.open("/proc/self/ns/user", os.O_RDONLY)
 
 
-def _here() -> int:
+def here() -> int:
+    """A descriptor of the network namespace that this process is in."""
     return os.open("/proc/self/ns/net", os.O_RDONLY)
 
 
-def _settle(congestion_control: str | None) -> None:
+def settle(congestion_control: str | None) -> None:
+    """Makes the network namespace that this process is in ready for commands.
+
+    Raises:
+        CapabilityMissing: it may not use this congestion control.
+    """
     kernel.bring_up("lo")
     if congestion_control is None:
         return
@@ -141,7 +147,8 @@ def congestion_control_here() -> str:
     return name.split(b"\0")[0].decode()
 
 
-def _address(device: str, address: str) -> None:
+def give_address(device: str, address: str) -> None:
+    """Gives a device of this network namespace its address, MTU and queue, and sets it up."""
     kernel.configure(
         device, address=address, netmask=_NETMASK, mtu_bytes=MTU_BYTES, queue_packets=_DEVICE_QUEUE_PACKETS
     )
@@ -179,12 +186,12 @@ def _veth_ports(near: int, far: int) -> tuple[Port, Port]:
     ends = ((_NEAR_DEVICE, "to-near", near, NEAR_ADDRESS), (_FAR_DEVICE, "to-far", far, FAR_ADDRESS))
     try:
         kernel.unshare(kernel.CLONE_NEWNET)
-        middle = _here()
+        middle = here()
         for device, leg, namespace, address in ends:
             kernel.create_veth(leg, peer_name=device, peer_namespace=namespace)
             kernel.enter_namespace(namespace)
-            kernel.use_plain_ethernet(device, _HARDWARE_ADDRESS)
-            _address(device, address)
+            kernel.use_plain_ethernet(device, HARDWARE_ADDRESS)
+            give_address(device, address)
             kernel.enter_namespace(middle)
             kernel.bring_up(leg)
         near_port, far_port = (_packet_port(leg) for _, leg, _, _ in ends)

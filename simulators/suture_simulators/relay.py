@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import json
 import os
 import resource
 import select
@@ -16,13 +15,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from suture_protocol.errors import SutureError, UsageError
 from suture_simulators import kernel
 from suture_simulators.channel import Channel
-from suture_simulators.link_profile import Direction, LinkProfile, RateTrace
+from suture_simulators.control import Control, profile_from_plain
+from suture_simulators.link_profile import LinkProfile
 from suture_simulators.namespaces import (
     FAR_ADDRESS,
     Ends,
@@ -41,7 +41,7 @@ _LATE_BINS = 2000
 # So many packets are read at once before those due are sent on.
 _BATCH = 32
 _IDLE_S = 1.0
-_SLICE_NS = 100_000
+SLICE_NS = 100_000
 _LISTEN_BACKLOG = 128
 
 
@@ -78,6 +78,21 @@ class Lateness:
         }
 
 
+class Record:
+    """Bytes that arrived, second by second since the link came up."""
+
+    def __init__(self) -> None:
+        self.bytes_per_s: list[int] = []
+
+    def add(self, now_s: float, count: int) -> None:
+        """Counts bytes that arrived just now."""
+        second = int(now_s)
+        seconds = self.bytes_per_s
+        if second >= len(seconds):
+            seconds.extend([0] * (second + 1 - len(seconds)))
+        seconds[second] += count
+
+
 class Relay:
     """Two channels between two ports."""
 
@@ -86,9 +101,11 @@ class Relay:
         self._up = Channel(profile.up, seed=2 * profile.seed, framing_bytes=self._near.framing_bytes)
         self._down = Channel(profile.down, seed=2 * profile.seed + 1, framing_bytes=self._far.framing_bytes)
         self._clock = clock
-        self._lateness = Lateness()
+        self._lateness, self._lateness_now = Lateness(), Lateness()
+        self._lost_before_change = 0
+        self._up_record, self._down_record = Record(), Record()
         self._failed_writes = 0
-        self._late_limit_s = max(LATE_LIMIT_S, _LATE_LIMIT_OF_RTT * profile.rtt_s)
+        self._late_limit_s = self._limit_now_s = late_limit_s(profile)
         self.epoch_s = clock()
 
     def run(self, wake: list[int], on_wake: Callable[[int], bool]) -> None:
@@ -96,8 +113,8 @@ class Relay:
         near, far = self._near.descriptor, self._far.descriptor
         watched = [near, far, *wake]
         while True:
-            self._send_due(self._up, far)
-            self._send_due(self._down, near)
+            self._send_due(self._up, far, self._up_record)
+            self._send_due(self._down, near, self._down_record)
             next_due_s = min(self._up.next_due_s, self._down.next_due_s)
             wait_s = min(max(next_due_s - (self._clock() - self.epoch_s), 0.0), _IDLE_S)
             for descriptor in select.select(watched, [], [], wait_s)[0]:
@@ -119,7 +136,7 @@ class Relay:
             if len(packet) > ip_at and packet[ip_at] >> 4 == 4:
                 channel.arrive(self._clock() - self.epoch_s, packet)
 
-    def _send_due(self, channel: Channel, descriptor: int) -> None:
+    def _send_due(self, channel: Channel, descriptor: int, record: Record) -> None:
         while channel.next_due_s <= (now_s := self._clock() - self.epoch_s):
             due_s, packet = channel.pop()
             try:
@@ -127,45 +144,68 @@ class Relay:
             except OSError:
                 self._failed_writes += 1
             self._lateness.add(now_s - due_s)
+            self._lateness_now.add(now_s - due_s)
+            record.add(now_s, len(packet) + channel.framing_bytes)
+
+    def change(self, profile: LinkProfile) -> dict[str, Any]:
+        """Puts a new profile in force, at once; returns when that was, in seconds since the link came up."""
+        now_s = self._clock() - self.epoch_s
+        self._up.change(now_s, profile.up, seed=2 * profile.seed)
+        self._down.change(now_s, profile.down, seed=2 * profile.seed + 1)
+        self._limit_now_s = late_limit_s(profile)
+        self._late_limit_s = min(self._late_limit_s, self._limit_now_s)
+        self._lateness_now = Lateness()
+        self._lost_before_change = self._lost()
+        return {"from_s": now_s}
 
     def report(self) -> dict[str, Any]:
         """Counters, lateness and whether the run counts, as plain data."""
-        lost_before = self._near.lost_before() + self._far.lost_before()
+        now_s = self._clock() - self.epoch_s
+        self._up.settle(now_s)
+        self._down.settle(now_s)
         used = resource.getrusage(resource.RUSAGE_SELF)
-        reasons = []
-        late_s = self._lateness.quantile_s(0.99)
-        if late_s > self._late_limit_s:
-            reasons.append(
-                f"1 % of the packets left {late_s * 1e3:.2f} ms late or more (limit {self._late_limit_s * 1e3:g} ms): "
-                "the machine is too busy for this link"
-            )
-        if lost_before or self._failed_writes:
-            reasons.append(f"the kernel dropped {lost_before + self._failed_writes} packets that the link did not")
+        lost_now = self._lost() - self._lost_before_change
         return {
-            "duration_s": self._clock() - self.epoch_s,
+            "duration_s": now_s,
             "up": dataclasses.asdict(self._up.counters),
             "down": dataclasses.asdict(self._down.counters),
-            "lateness": self._lateness.to_json() | {"limit_s": self._late_limit_s},
-            "kernel_dropped": lost_before + self._failed_writes,
+            "up_bytes_per_s": self._up_record.bytes_per_s,
+            "down_bytes_per_s": self._down_record.bytes_per_s,
             "cpu_s": used.ru_utime + used.ru_stime,
-            "valid": not reasons,
-            "invalid_reason": "; ".join(reasons),
+            **verdict(self._lateness, self._late_limit_s, self._lost()),
+            "since_change": verdict(self._lateness_now, self._limit_now_s, lost_now),
         }
 
-
-def profile_from_plain(plain: dict[str, Any]) -> LinkProfile:
-    """The profile that `dataclasses.asdict` and JSON have taken apart."""
-
-    def direction(settings: dict[str, Any]) -> Direction:
-        trace = settings["trace"]
-        if trace is not None:
-            trace = RateTrace(**{**trace, "steps": tuple((at_s, rate) for at_s, rate in trace["steps"])})
-        return Direction(**{**settings, "trace": trace})
-
-    return LinkProfile(up=direction(plain["up"]), down=direction(plain["down"]), seed=plain["seed"])
+    def _lost(self) -> int:
+        """Packets lost outside the emulation, before they were read or while they were written."""
+        return self._near.lost_before() + self._far.lost_before() + self._failed_writes
 
 
-def _hurry() -> str:
+def verdict(lateness: Lateness, limit_s: float, lost: int) -> dict[str, Any]:
+    """Whether the emulation kept its times, with what that is judged by."""
+    reasons = []
+    late_s = lateness.quantile_s(0.99)
+    if late_s > limit_s:
+        reasons.append(
+            f"1 % of the packets left {late_s * 1e3:.2f} ms late or more (limit {limit_s * 1e3:g} ms): "
+            "the machine is too busy for this link"
+        )
+    if lost:
+        reasons.append(f"the kernel dropped {lost} packets that the link did not")
+    return {
+        "lateness": lateness.to_json() | {"limit_s": limit_s},
+        "kernel_dropped": lost,
+        "valid": not reasons,
+        "invalid_reason": "; ".join(reasons),
+    }
+
+
+def late_limit_s(profile: LinkProfile) -> float:
+    """How late 99 of 100 packets may be on such a link."""
+    return max(LATE_LIMIT_S, _LATE_LIMIT_OF_RTT * profile.rtt_s)
+
+
+def hurry() -> str:
     """Makes this process punctual as far as the system lets it; returns the scheduler it runs under."""
     gc.freeze()
     gc.disable()
@@ -176,62 +216,45 @@ def _hurry() -> str:
     except PermissionError:
         pass
     try:
-        kernel.ask_for_short_slices(_SLICE_NS)
+        kernel.ask_for_short_slices(SLICE_NS)
     except OSError:
         return "other"
     return "other, short slices"
 
 
-def _watch_parent(parent: int) -> list[int]:
-    """A descriptor that becomes readable when the parent dies; none on kernels without pidfd (control's end serves)."""
-    try:
-        descriptor = os.pidfd_open(parent)
-    except OSError:
-        return []
-    if os.getppid() != parent:  # it died before we could look
-        raise SystemExit(0)
-    return [descriptor]
-
-
-def _requests(control: socket.socket) -> Iterator[str]:
-    with control.makefile("r", encoding="utf-8") as lines:
-        for line in lines:
-            yield line.strip()
-
-
-def _listen(port: int) -> socket.socket:
+def listen_at_far(far: int, port: int | None) -> tuple[socket.socket | None, str]:
+    """Moves this process to the far end; returns the forwarded port's listener, and the congestion control there."""
+    kernel.enter_namespace(far)
+    if port is None:
+        return None, congestion_control_here()
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.bind((FAR_ADDRESS, port))
-    listener.listen(_LISTEN_BACKLOG)
-    return listener
+    try:
+        listener.bind((FAR_ADDRESS, port))
+        listener.listen(_LISTEN_BACKLOG)
+    except OSError as error:
+        raise UsageError(f"--forward: cannot listen on port {port} at the far end: {error}") from error
+    return listener, congestion_control_here()
 
 
 def _set_up(request: dict[str, Any]) -> tuple[Ends, LinkProfile, socket.socket | None, str]:
     profile = profile_from_plain(request["profile"])
     ends = create_ends(request["device"], request["congestion_control"])
-    kernel.enter_namespace(ends.far)
-    port = request["forward_port"]
-    try:
-        listener = _listen(port) if port is not None else None
-    except OSError as error:
-        raise UsageError(f"--forward: cannot listen on port {port} at the far end: {error}") from error
-    return ends, profile, listener, congestion_control_here()
+    listener, congestion_control = listen_at_far(ends.far, request["forward_port"])
+    return ends, profile, listener, congestion_control
 
 
 def main(control_fd: int, parent: int) -> int:
     """Builds the link that the parent asks for over its control socket, then relays until it is over."""
-    wake = [control_fd, *_watch_parent(parent)]
-    control = socket.socket(fileno=control_fd)
-    requests = _requests(control)
-    request = next(requests, None)
-    if request is None:  # the parent changed its mind
+    control = Control(control_fd, parent)
+    request = control.set_up()
+    if request is None:
         return 0
     try:
-        ends, profile, listener, congestion_control = _set_up(json.loads(request))
+        ends, profile, listener, congestion_control = _set_up(request)
     except SutureError as error:
-        control.sendall(json.dumps({"error": type(error).__name__, "message": str(error)}).encode() + b"\n")
+        control.refuse(error)
         return 3
-    scheduler = _hurry()
+    scheduler = hurry()
     relay = Relay(ends, profile)
     facts = {
         "backend": ends.device,
@@ -241,23 +264,16 @@ def main(control_fd: int, parent: int) -> int:
         "in_user_namespace": ends.user is not None,
     }
     descriptors = [ends.near, ends.far, *([ends.user] if ends.user is not None else [])]
-    descriptors += [listener.fileno()] if listener is not None else []
-    socket.send_fds(control, [json.dumps(facts).encode() + b"\n"], descriptors)
+    control.hand_over(facts, descriptors + ([listener.fileno()] if listener is not None else []))
     if listener is not None:
         listener.close()
-
-    def on_wake(descriptor: int) -> bool:
-        if descriptor != control_fd or next(requests, "stop") != "report":
-            return False
-        control.sendall(json.dumps(facts | relay.report()).encode() + b"\n")
-        return True
 
     def leave(_number: int, _frame: object) -> None:
         raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, leave)
     try:
-        relay.run(wake, on_wake)
+        relay.run(control.wake, lambda ready: control.serve(ready, lambda: facts | relay.report(), relay.change))
     finally:
         end_processes_in([ends.near, ends.far])
     return 0

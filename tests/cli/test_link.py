@@ -8,10 +8,13 @@ import sys
 
 import pytest
 
+from docs.benchmarks.link_leftovers import run_and_look
 from suture.app import main
+from suture.link_options import read_profile
 from suture_protocol.errors import CapabilityMissing
 from suture_simulators.link import EmulatedLink
-from suture_simulators.link_profile import LinkProfile
+from suture_simulators.link_profile import BurstLoss, LinkProfile
+from suture_simulators.traces.library import bundled_traces
 
 
 @pytest.fixture
@@ -75,6 +78,14 @@ def test_check_writes_results_and_prints_set_against_measured(needs_links, tmp_p
         (["--rate", "20mbyte"], "bits per second"),
         (["--delay", "5ms", "--jitter", "10ms"], "jitter"),
         (["--trace", "nowhere.csv"], "nowhere.csv"),
+        (["--up-trace", "nowhere.csv"], "nowhere.csv"),
+        (["--up-loss", "200%"], "--up-loss"),
+        (["--loss", "gemodel:1%"], "gemodel:P,R"),
+        (["--loss", "gemodel:0%,20%"], "never left"),
+        (["--outage", "5s"], "BEGIN+LENGTH"),
+        (["--outage", "5s+3s,6s+1s"], "overlap"),
+        (["--reorder", "1%"], "without a delay"),
+        (["--up-rate", "1mbit", "--up-trace", "hsdpa_norway_car_3"], "one or the other"),
         (["--forward", "7000"], "HOST:PORT"),
         (["--forward", "127.0.0.1:0"], "port 0"),
     ],
@@ -84,8 +95,59 @@ def test_impossible_links_are_wrong_usage_with_words(options, words, capfd):
     assert words in capfd.readouterr().err
 
 
-def test_help_of_both_forms(capfd):
+def test_ways_are_set_apart_and_fall_back_on_what_is_set_for_both():
+    texts = {"rate": "20mbit", "delay": "10ms", "loss": "1%", "outage": "10s+3s,20s+500ms"}
+    texts |= {
+        "up_trace": "hsdpa_norway_car_3",
+        "up_loss": "gemodel:1%,25%,90%",
+        "down_delay": "30ms",
+        "down_queue": "64kb",
+    }
+    profile = read_profile(7, texts)
+    up, down = profile.up, profile.down
+    assert (up.rate_bps, up.trace.name, up.delay_s, up.loss) == (None, "hsdpa_norway_car_3", 0.01, 0.0)
+    assert up.burst_loss == BurstLoss(p=0.01, r=0.25, loss_bad=0.9)
+    assert (down.rate_bps, down.trace, down.delay_s, down.loss, down.queue_bytes) == (20e6, None, 0.03, 0.01, 64_000)
+    assert up.outages == down.outages == ((10.0, 3.0), (20.0, 0.5))
+    assert profile.seed == 7
+
+
+def test_file_with_foreign_columns_says_what_was_taken(needs_links, tmp_path, capfd):
+    path = tmp_path / "drive.csv"
+    path.write_text("timestamp_ms,note,DL_kbps\n0,a,4000\n1000,b,2000\n")
+    assert main(["link", "--trace", str(path), "--", "true"]) == 0
+    said = capfd.readouterr().err
+    assert "'timestamp_ms' (ms)" in said
+    assert "'DL_kbps' (kbps)" in said
+    assert "mean 3 Mbit/s" in said
+
+
+def test_traces_are_listed_and_plotted(tmp_path, capfd):
+    assert main(["link", "traces", "--out", str(tmp_path)]) == 0
+    out, _ = capfd.readouterr()
+    names = [bundled.name for bundled in bundled_traces()]
+    assert all(name in out for name in names)
+    assert "CC BY-SA 4.0" in out
+    assert (tmp_path / "traces.html").read_text(encoding="utf-8").count("<svg") == len(names)
+
+
+def test_traces_as_json_are_one_object_per_line_with_terms_and_figures(capfd):
+    assert main(["link", "traces", "--json"]) == 0
+    rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert len(rows) == len(bundled_traces())
+    assert {"name", "licence", "origin", "citation", "duration_s", "mean_bps", "outage_share"} <= rows[0].keys()
+
+
+def test_runs_whole_and_interrupted_leave_nothing(needs_links):
+    done = run_and_look(3, 4)
+    assert done.left == [], done.said()
+    assert set(done.statuses["Ctrl-C"]) <= {130, -2}
+
+
+def test_help_of_all_forms(capfd):
     assert main(["link", "--help"]) == 0
     assert "--forward" in capfd.readouterr().out
     assert main(["link", "check", "--help"]) == 0
     assert "--out" in capfd.readouterr().out
+    assert main(["link", "traces", "--help"]) == 0
+    assert "--json" in capfd.readouterr().out

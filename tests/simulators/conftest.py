@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -67,10 +69,16 @@ def processes(*pids: int) -> list[psutil.Process]:
 
 
 def assert_gone(alive: list[psutil.Process], namespace: str) -> None:
-    """All of these processes end within a while, and nobody lives in that namespace."""
+    """All of these processes end within a while, and nobody lives in that namespace.
+
+    The kernel gives a dead namespace's number to the next one, anybody's: who came later is no leftover.
+    """
+    now_s = time.time()
     _, left = psutil.wait_procs(alive, timeout=GONE_S)
     assert not left, [process.cmdline() for process in left]
-    assert not inhabitants(namespace)
+    for pid in inhabitants(namespace):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            assert psutil.Process(pid).create_time() > now_s, psutil.Process(pid).cmdline()
 
 
 def first_words(process: subprocess.Popen[bytes], count: int) -> list[str]:

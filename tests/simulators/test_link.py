@@ -18,10 +18,11 @@ import pytest
 import suture_protocol
 import suture_simulators
 from suture_protocol.errors import CapabilityMissing, LinkError
-from suture_simulators.check import check
+from suture_simulators.check import check, follow
 from suture_simulators.helpers import module_environment
 from suture_simulators.link import EmulatedLink
-from suture_simulators.link_profile import Direction, LinkProfile, RateTrace
+from suture_simulators.link_profile import BurstLoss, Direction, LinkProfile
+from suture_simulators.rate_trace import RateTrace
 
 from .conftest import assert_gone, first_words, inhabitants, processes
 
@@ -103,11 +104,71 @@ def test_loss_lies_within_its_interval_and_the_ways_differ(needs_links):
     assert result.report.up["lost"] > 0
 
 
-def test_trace_sets_the_rate(needs_links):
-    trace = RateTrace(name="steps", steps=((0.0, 20e6), (0.5, 5e6)), period_s=1.0)
-    result = check(LinkProfile(up=Direction(trace=trace, delay_s=0.005), down=Direction(delay_s=0.005)), seconds=1.5)
-    up = next(quantity for quantity in result.quantities if quantity.name == "goodput up")
-    assert up.measured == pytest.approx(up.set_value, rel=0.1)
+def test_traces_and_outages_are_followed_second_by_second(needs_links):
+    steps = ((0.0, 0.0), (2.0, 12e6), (3.0, 3e6), (4.0, 6e6), (5.0, 1e6))
+    up = Direction(trace=RateTrace(name="steps", steps=steps, period_s=6.0), delay_s=0.005)
+    down = Direction(rate_bps=8e6, delay_s=0.02, outages=((3.0, 1.0),))
+    done, report = follow(LinkProfile(up=up, down=down), seconds=6.0)
+    for way in done:
+        total, like = way.quantities()
+        assert total.measured == pytest.approx(total.set_value, rel=0.1), way
+        assert like.measured > 0.95, way
+    assert report.up_bytes_per_s[1] == 0 < report.up_bytes_per_s[2]
+    assert report.profiles[0]["profile"]["down"]["outages"] == [[3.0, 1.0]]
+
+
+def test_bursts_and_reordering_are_seen_from_the_ends(needs_links):
+    up = Direction(rate_bps=10e6, delay_s=0.02, burst_loss=BurstLoss(p=0.02, r=0.25))
+    down = Direction(rate_bps=10e6, delay_s=0.02, reorder=0.05)
+    result = check(LinkProfile(up=up, down=down, seed=5), seconds=1.0, goodputs=False)
+    measured = {quantity.name: quantity for quantity in result.quantities}
+    for name in ("loss up", "packets lost in a row up", "loss down", "reordered down"):
+        assert measured[name].within, measured[name]
+    assert measured["packets overtaken down"].measured > 1
+    assert result.report.up["loss_bursts"] > 0
+    assert result.report.down["reordered"] > 0
+
+
+def test_changed_link_keeps_its_connection_and_reports_what_was_in_force_when(make_link):
+    link = make_link(LinkProfile.symmetric(rate_bps=40e6, delay_s=0.002))
+    code = """
+        import socket
+        with socket.create_server(("198.18.0.2", 7)) as server:
+            print("ready", flush=True)
+            connection, _ = server.accept()
+            while data := connection.recv(65536):
+                connection.sendall(data)
+    """
+    echo = link.popen([sys.executable, "-c", textwrap.dedent(code)], at="far", stdout=subprocess.PIPE)
+    assert first_words(echo, 1) == ["ready"]
+    code = """
+        import socket, sys
+        with socket.create_connection(("198.18.0.2", 7)) as connection:
+            for line in sys.stdin:
+                connection.sendall(bytes(int(line)))
+                left = int(line)
+                while left:
+                    left -= len(connection.recv(left))
+                print("done", flush=True)
+    """
+    talk = link.popen([sys.executable, "-c", textwrap.dedent(code)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    changed_s = []
+    for profile in (None, LinkProfile.symmetric(rate_bps=2e6, delay_s=0.03), LinkProfile.symmetric(rate_bps=30e6)):
+        if profile is not None:
+            changed_s.append(link.change(profile))
+        talk.stdin.write(b"50000\n")
+        talk.stdin.flush()
+        assert first_words(talk, 1) == ["done"]
+    talk.stdin.close()
+    talk.stdout.close()
+    assert talk.wait(30) == 0
+    echo.stdout.close()
+    report = link.report()
+    assert [entry["from_s"] for entry in report.profiles] == [0.0, *changed_s]
+    assert [entry["profile"]["up"]["rate_bps"] for entry in report.profiles] == [40e6, 2e6, 30e6]
+    assert changed_s[1] - changed_s[0] > 50_000 * 8 / 2e6  # the second turn went at the second rate
+    assert report.profile["up"]["rate_bps"] == 30e6
+    assert sum(report.up_bytes_per_s) == report.up["bytes_out"]
 
 
 def test_report_counts_packets_and_names_the_conditions(make_link):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import pytest
 
-from suture_protocol.errors import UsageError
-from suture_simulators.link_profile import Direction, LinkProfile, RateTrace, load_trace
+from suture_simulators.control import profile_from_plain
+from suture_simulators.link_profile import BurstLoss, Direction, LinkProfile
+from suture_simulators.rate_trace import RateTrace
 
 
 @pytest.mark.parametrize(
@@ -19,11 +23,23 @@ from suture_simulators.link_profile import Direction, LinkProfile, RateTrace, lo
         ({"loss": 2.0}, "200 %"),
         ({"loss": -0.1}, "loss"),
         ({"queue_bytes": 100}, "one packet"),
+        ({"reorder": 1.5, "delay_s": 0.1}, "150 %"),
+        ({"reorder": 0.1}, "without a delay"),
+        ({"outages": ((-1.0, 2.0),)}, "0 or later"),
+        ({"outages": ((1.0, 0.0),)}, "length"),
+        ({"outages": ((1.0, 2.0), (2.0, 1.0))}, "overlap"),
+        ({"loss": 0.1, "burst_loss": BurstLoss(p=0.1, r=0.5)}, "one or the other"),
     ],
 )
 def test_impossible_settings_are_refused_with_words(settings, words):
     with pytest.raises(ValueError, match=words):
         Direction(**settings)
+
+
+@pytest.mark.parametrize("settings", [{"p": 2.0, "r": 0.5}, {"p": 0.0, "r": 0.5}, {"p": 0.1, "r": 0.5, "loss_bad": -1}])
+def test_impossible_bursts_are_refused_with_words(settings):
+    with pytest.raises(ValueError, match="burst loss"):
+        BurstLoss(**settings)
 
 
 def test_rate_and_trace_exclude_each_other():
@@ -42,15 +58,6 @@ def test_symmetric_profile_halves_the_round_trip():
     assert LinkProfile.symmetric(delay_s=0.02).rtt_s == pytest.approx(0.04)
 
 
-def test_trace_is_read_and_counted_from_its_first_row(tmp_path):
-    path = tmp_path / "drive.csv"
-    path.write_text("# a drive\nt_s,mbps,note\n100,8,a\n101,0,b\n103,4,c\n")
-    trace = load_trace(path)
-    assert trace.steps == ((0.0, 8e6), (1.0, 0.0), (3.0, 4e6))
-    assert trace.period_s == pytest.approx(5.0)
-    assert trace.mean_bps() == pytest.approx(16e6 / 5)
-
-
 def test_mean_between_spans_periods():
     trace = RateTrace(name="t", steps=((0.0, 8e6), (1.0, 2e6)), period_s=2.0)
     assert trace.mean_between(0.5, 1.5) == pytest.approx(5e6)
@@ -58,25 +65,31 @@ def test_mean_between_spans_periods():
     assert trace.mean_between(0.25, 8.25) == pytest.approx(5e6)
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("time,rate\n0,1\n", "t_s and mbps"),
-        ("t_s,mbps\n", "no rows"),
-        ("t_s,mbps\n0,fast\n", "line 2"),
-        ("t_s,mbps\n0,1\n0,2\n", "ascend"),
-        ("t_s,mbps\n0,-1\n1,2\n", "0 or more"),
-        ("t_s,mbps\n0,0\n1,0\n", "0 throughout"),
-    ],
-)
-def test_unreadable_trace_is_refused_by_name_and_reason(tmp_path, text, words):
-    path = tmp_path / "bad.csv"
-    path.write_text(text)
-    with pytest.raises(UsageError, match=words) as refusal:
-        load_trace(path)
-    assert "bad.csv" in str(refusal.value)
+def test_trace_begun_later_is_the_same_trace_turned():
+    trace = RateTrace(name="t", steps=((0.0, 8e6), (1.0, 0.0), (3.0, 4e6)), period_s=5.0)
+    turned = trace.starting_at(2.0)
+    assert turned.steps == ((0.0, 0.0), (1.0, 4e6), (3.0, 8e6), (4.0, 0.0))
+    assert turned.mean_between(0.5, 6.5) == pytest.approx(trace.mean_between(2.5, 8.5))
+    assert trace.starting_at(5.0) == trace
 
 
-def test_missing_trace_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"nowhere\.csv"):
-        load_trace(tmp_path / "nowhere.csv")
+def test_mean_of_a_direction_leaves_its_outages_out():
+    way = Direction(rate_bps=10e6, outages=((2.0, 1.0), (5.0, 5.0)))
+    assert way.mean_between(0.0, 4.0) == pytest.approx(7.5e6)
+    assert way.mean_between(5.5, 9.5) == 0
+    assert Direction(outages=((2.0, 1.0),)).mean_between(0.0, 4.0) is None
+
+
+def test_simple_bursts_last_one_over_r_and_the_report_says_so():
+    profile = LinkProfile.symmetric(burst_loss=BurstLoss(p=0.01, r=0.2)).to_json()
+    assert profile["up"]["mean_loss"] == pytest.approx(0.01 / 0.21)
+    assert profile["up"]["mean_burst_packets"] == pytest.approx(5.0)
+
+
+def test_profile_survives_the_way_to_the_helper():
+    way = Direction(
+        trace=RateTrace(name="t", steps=((0.0, 1e6), (1.5, 0.0)), period_s=2.0, read_as="x"),
+        delay_s=0.02, jitter_s=0.01, burst_loss=BurstLoss(p=0.1, r=0.5), reorder=0.01, outages=((1.0, 2.0),),
+    )  # fmt: skip
+    profile = LinkProfile(up=way, down=Direction(loss=0.1), seed=3)
+    assert profile_from_plain(json.loads(json.dumps(dataclasses.asdict(profile)))) == profile

@@ -1,0 +1,1 @@
+"""Recorded link rates: readers for their formats, and a small licensed set that comes along."""
