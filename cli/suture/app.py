@@ -47,6 +47,9 @@ COMMANDS: Mapping[str, Entry] = {
     "edge": Entry(module="suture.commands.edge", help="Run the unit's agent: watch a folder, infer, write results."),
     "infer": Entry(module="suture.commands.infer", help="Infer on files or directories, split across the link."),
     "link": Entry(module="suture.commands.link", help="Run a command behind an emulated link."),
+    "experiment": Entry(
+        module="suture.commands.experiment", help="Measure over emulated links: against rivals, against an oracle."
+    ),
 }
 
 #: Import name of a library that not every installation has -> the extra that brings it.
@@ -62,6 +65,10 @@ EXTRAS: Mapping[str, str] = {
     "monai": "build",
     "einops": "build",
     "sklearn": "build",
+    "matplotlib": "experiment",
+    "networkx": "experiment",
+    "scipy": "experiment",
+    "imagecodecs": "experiment",
     "litert_torch": "build-litert",
     "ai_edge_quantizer": "build-litert",
 }

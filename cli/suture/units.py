@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,28 +15,75 @@ if TYPE_CHECKING:
     from suture_edge.heads import Heads
     from suture_edge.slowdown import Slowdown
     from suture_partitioner.profile import Progress
+    from suture_simulators.device import Calibration, EmulatedDevice
 
 ENGINE_HELP = "openvino, onnxruntime or litert."
 PRECISION_HELP = "int8 or f32."
-FACTOR_HELP = "Emulate a device this many times slower; every figure then says so."
+#: An inference that takes longer on the slow device is not calibrated on: a shorter operation is.
+_CALIBRATED_MAX_S = 1.5
+FACTOR_HELP = (
+    "Emulate a slower device: a factor (12) or a board (pi-4, banana-pi-m2-zero, …), slowed after each operation, or "
+    "as a whole by the kernel (cgroup:12). Every figure then says so."
+)
 
 
-def slowdown(factor: float) -> Slowdown:
-    """The emulation of a device `factor` times slower; none for 1.
+def emulated(device: str | None) -> EmulatedDevice | None:
+    """The slow device that was asked for; None for this machine as it is. Call it before an engine is loaded.
 
     Raises:
-        UsageError: a factor below 1.
+        UsageError: no such board, or a factor below 1.
+        CapabilityMissing: this host has not what it takes.
     """
+    from suture_simulators.device import emulate, parse_device
+
+    if device is None:
+        return None
+    asked = parse_device(device)
+    return None if asked.preset is None and asked.factor == 1 else emulate(device)
+
+
+def slowed(device: EmulatedDevice | None) -> Slowdown:
+    """The wrapper for the unit's operations."""
     from suture_edge.slowdown import full_speed
-    from suture_protocol.errors import UsageError
 
-    if factor < 1:
-        raise UsageError(f"--device-factor {factor:g}: a device can only be emulated as slower, so 1 or more")
-    if factor == 1:
-        return full_speed
-    from suture_simulators.device import dilate
+    return full_speed if device is None else device
 
-    return dilate(factor)
+
+@contextmanager
+def in_force(device: EmulatedDevice | None, heads: Heads) -> Iterator[str]:
+    """The slow device, calibrated on `heads` and told of on stderr, from entering to leaving; yields its record."""
+    if device is None:
+        yield ""
+        return
+    from suture.console import stderr_console
+
+    calibration = _calibrated(device, heads)
+    origin = "; ".join(filter(None, (device.basis, device.source)))
+    stderr_console().print(f"{device} ({origin})\n{calibration}", markup=False, soft_wrap=True)
+    device.start()
+    try:
+        yield f"{device}; {calibration}"
+    finally:
+        device.close()
+
+
+def _calibrated(device: EmulatedDevice, heads: Heads) -> Calibration:
+    """The factor on one whole inference, where there is one and it does not take all day; else on the default."""
+    from suture_edge.engines.registry import load_head
+    from suture_models.calibration import calibration_inputs
+    from suture_models.manifest import LAST_CUT
+
+    last = heads.bundle.cut(LAST_CUT)
+    if not heads.variant.has_cut(last):
+        return device.calibrate()
+    image = calibration_inputs(heads.bundle.manifest.network, None).inputs[0]
+    with closing(load_head(heads.engine, heads.bundle, heads.variant, last, threads=heads.threads)) as head:
+        head.run(image)
+        began_s = time.perf_counter()
+        head.run(image)
+        if (time.perf_counter() - began_s) * device.factor > _CALIBRATED_MAX_S:
+            return device.calibrate()
+        return device.calibrate(lambda: head.run(image), name=f"{heads.bundle.name} {heads.variant.id}")
 
 
 def open_heads(bundle: Path, engine: str, precision: str, threads: int, slow: Slowdown) -> Heads:

@@ -10,7 +10,7 @@ from suture_models.manifest import INPUT_CUT, LAST_CUT, Cut, TensorSpec, Variant
 from suture_protocol import codes
 from suture_protocol.checks import decoded_bytes
 from suture_protocol.codecs.base import Codec
-from suture_protocol.codecs.registry import codec_ids, get_codec
+from suture_protocol.codecs.registry import EXPERIMENT_CODECS, codec_ids, get_codec
 from suture_protocol.errors import CodecError, Refused
 from suture_protocol.events import Kind, Start, TensorHeader
 from suture_protocol.service import FILE_CODEC
@@ -47,7 +47,7 @@ def admit(start: Start, holdings: Holdings, *, allow_files: bool) -> Admitted:
         _check_file(start, cut, allow_files=allow_files)
         codec = None
     else:
-        codec = _codec(start, cut)
+        codec = _codec(start, cut, allow_files=allow_files)
         _check_tensors(start, bundle, cut, variant, codec)
     decoded = sum(decoded_bytes(spec.shape, spec.dtype) for spec in cut.boundary)
     return Admitted(start=start, bundle=bundle, cut=cut, codec=codec, memory_bytes=start.payload_bytes + decoded)
@@ -83,10 +83,13 @@ def _variant(start: Start, bundle: Bundle, cut: Cut) -> Variant | None:
     return variant
 
 
-def _codec(start: Start, cut: Cut) -> Codec:
+def _codec(start: Start, cut: Cut, *, allow_files: bool) -> Codec:
     if start.codec not in codec_ids():
         message = f"the edge sends codec {start.codec!r}, the cloud has {', '.join(codec_ids())}; update the older side"
         raise _refused(start, codes.UNKNOWN_CODEC, message)
+    if start.codec in EXPERIMENT_CODECS and not allow_files:
+        message = f"this cloud takes codec {start.codec} only where it was started so that it allows files; use jpegls"
+        raise _refused(start, codes.UNSUPPORTED, message)
     try:
         codec = get_codec(start.codec, start.codec_config)
     except CodecError as error:

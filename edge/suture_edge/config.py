@@ -36,6 +36,7 @@ class AgentConfig:
     engine: str
     precision: str
     threads: int
+    device_factor: str | None
     cut: str
     codec: str | None
     privacy_floor: str | None
@@ -54,6 +55,7 @@ KEYS: Final = (
     Key(table="unit", name="engine", kind=str, default="openvino", help="openvino, onnxruntime or litert"),
     Key(table="unit", name="precision", kind=str, default="int8", help="int8 or f32"),
     Key(table="unit", name="threads", kind=int, default=1, help="threads of the engine"),
+    Key(table="unit", name="device_factor", kind=str, help='for trials: emulate a slower device, "12" or a board'),
     Key(table="unit", name="cut", kind=str, default="auto", help="auto, 0, last or the id of a cut"),
     Key(table="unit", name="codec", kind=str, help="force a codec: zstd, jpegls, raw or jpeg (lossy)"),
     Key(table="unit", name="privacy_floor", kind=str, help="a cut's id; nothing shallower is sent"),

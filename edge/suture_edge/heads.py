@@ -21,14 +21,22 @@ class Heads:
     """The heads of one variant. Not thread-safe."""
 
     def __init__(
-        self, bundle: Bundle, engine: Engine, variant: Variant, *, threads: int = 1, slow: Slowdown = full_speed
+        self,
+        bundle: Bundle,
+        engine: Engine,
+        variant: Variant,
+        *,
+        threads: int = 1,
+        slow: Slowdown = full_speed,
+        kept: int = HEADS_KEPT,
     ) -> None:
-        """Prepares; nothing is loaded yet."""
+        """Prepares; nothing is loaded yet. Of the heads, `kept` stay loaded."""
         self.bundle = bundle
         self.engine = engine
         self.variant = variant
         self.threads = threads
         self._slow = slow
+        self._room = kept
         self._kept: OrderedDict[str, Head] = OrderedDict()
 
     def run(self, cut: Cut, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
@@ -44,7 +52,7 @@ class Heads:
         """The head of `cut`, loaded; raises as `run` does."""
         if cut.id not in self._kept:
             head = load_head(self.engine, self.bundle, self.variant, cut, threads=self.threads)
-            while len(self._kept) >= HEADS_KEPT:
+            while len(self._kept) >= self._room:
                 self._kept.popitem(last=False)[1].close()
             self._kept[cut.id] = head
         self._kept.move_to_end(cut.id)

@@ -36,9 +36,10 @@ class Planning:
         *,
         slow: Slowdown,
         progress: Progress | None,
+        link: LinkEstimator | None = None,
     ) -> None:
         """Prepares; nothing is measured yet. See `suture_edge.unit.Unit` for the arguments."""
-        self.link = LinkEstimator()
+        self.link = link or LinkEstimator()
         self._heads = heads
         self._cloud = cloud
         self._settings = settings
@@ -82,6 +83,7 @@ class Planning:
             self._heads,
             lambda: images,
             device_factor=self._settings.device_factor,
+            emulated=self._settings.emulated,
             slow=self._slow,
             preprocess_s=preprocess_s,
             progress=self._progress,

@@ -42,6 +42,7 @@ def measure_edge(
     *,
     budget_s: float,
     device_factor: float = 1.0,
+    emulated: str = "",
     slow: Slowdown = full_speed,
     preprocess_s: float = 0.0,
     progress: Progress | None = None,
@@ -53,6 +54,7 @@ def measure_edge(
         images: Preprocessed inputs; payload sizes are medians over them.
         budget_s: Time to spend.
         device_factor: The emulated slow-down in force, for the record.
+        emulated: The emulated device in words, with its calibration, for the record; empty for none.
         slow: The emulation itself.
         preprocess_s: Measured time of reading and preprocessing one input.
         progress: See `suture_partitioner.profile.measure`.
@@ -72,7 +74,7 @@ def measure_edge(
         network=heads.bundle.name,
         engine=heads.engine.name,
         variant_id=heads.variant.id,
-        device=device_fingerprint(),
+        device={**device_fingerprint(), **({"emulated": emulated} if emulated else {})},
         versions=versions(heads.engine),
         threads=heads.threads,
         device_factor=device_factor,
@@ -111,6 +113,7 @@ def cached_profile(
     images: Callable[[], Sequence[NDArray[Any]]],
     *,
     device_factor: float,
+    emulated: str = "",
     slow: Slowdown,
     preprocess_s: float,
     folder: Path | None = None,
@@ -138,6 +141,7 @@ def cached_profile(
             images(),
             budget_s=QUICK_BUDGET_S,
             device_factor=device_factor,
+            emulated=emulated,
             slow=slow,
             preprocess_s=preprocess_s,
             progress=progress,

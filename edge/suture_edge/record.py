@@ -14,7 +14,8 @@ class Inference:
     """One instance's result or refusal; `error` is empty where all went well.
 
     `weights` is `random` where the network was never trained, so that nobody reads a finding into its outputs.
-    `note` says why an answer came from the edge although the cloud was asked.
+    `note` says why an answer came from the edge although the cloud was asked. `emulated` says what slow device the
+    unit's times are of, where they are not this machine's own.
     """
 
     path: str
@@ -29,6 +30,7 @@ class Inference:
     steps: Steps | None = None
     total_s: float = 0.0
     where: Literal["cloud", "edge", ""] = ""
+    emulated: str = ""
     note: str = ""
     error: str = ""
 
@@ -41,4 +43,4 @@ class Inference:
             timings = {k.removesuffix("_s"): v for k, v in dataclasses.asdict(self.steps).items()}
             timings["total"] = self.total_s
         rest = {"timings_s": timings, "where": self.where, "note": self.note, "error": self.error}
-        return {**fields, **rest}
+        return {**fields, **rest, **({"emulated": self.emulated} if self.emulated else {})}

@@ -20,7 +20,10 @@ AUTO: Final = "auto"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnitSettings:
-    """How the unit works. `codec` None takes the planned or the tensor's default one."""
+    """How the unit works. `codec` None takes the planned or the tensor's default one.
+
+    `emulated` says in words what slow device is emulated, for the records; empty for none.
+    """
 
     codec: str | None = None
     codec_config: tuple[tuple[str, str], ...] = ()
@@ -28,6 +31,7 @@ class UnitSettings:
     priority: Priority = Priority.ROUTINE
     timeout_s: float = 30.0
     device_factor: float = 1.0
+    emulated: str = ""
     out: Path | None = None
 
 

@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 class Slowdown(Protocol):
-    """Gives an operation back, slowed or as it was."""
+    """Gives an operation back, slowed or as it was; it may be run more often than it is called."""
 
     def __call__(self, function: Callable[P, R], /) -> Callable[P, R]: ...
 

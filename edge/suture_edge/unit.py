@@ -47,6 +47,7 @@ class Unit:
         *,
         slow: Slowdown = full_speed,
         progress: Progress | None = None,
+        link: LinkEstimator | None = None,
     ) -> None:
         """Prepares; nothing is loaded or connected yet.
 
@@ -56,6 +57,7 @@ class Unit:
             settings: How to work.
             slow: The emulated slow device, for what `heads` does not cover (reading, preprocessing, encoding).
             progress: Told how profiling goes.
+            link: The estimate to learn into and plan with, where units share a link; by default one of its own.
         """
         self.heads = heads
         self.bundle = heads.bundle
@@ -63,7 +65,7 @@ class Unit:
         self.settings = settings or UnitSettings()
         self._slow = slow
         self._reach = None if cloud is None else Reach(cloud)
-        self._planning = Planning(heads, cloud, self.settings, slow=slow, progress=progress)
+        self._planning = Planning(heads, cloud, self.settings, slow=slow, progress=progress, link=link)
         self._stems: dict[str, str] = {}
 
     @property
@@ -246,6 +248,7 @@ class Unit:
             outputs=said,
             steps=steps,
             total_s=steps.total_s,
+            emulated=self.settings.emulated,
             **fields,
         )
 

@@ -49,7 +49,7 @@ _ISA_LIMITS: Final[Mapping[str, frozenset[str]]] = {
 }
 
 #: Keys that change while a device stays the same device: kept in a profile, not compared.
-VOLATILE: Final = frozenset({"throttled"})
+VOLATILE: Final = frozenset({"throttled", "emulated"})
 
 
 def isa_flags(cpuinfo: str) -> frozenset[str]:

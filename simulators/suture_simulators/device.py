@@ -1,227 +1,174 @@
-"""An emulated slow device: after each operation it sleeps, so that the operation takes `factor` times as long.
+"""An emulated slow device: a factor or a board, by dilation or by the kernel's quota, with its own calibration.
 
-Any figure taken with it is of an emulated device and has to say so. It knows nothing of engines or of the edge:
-it wraps callables, and whoever runs operations takes such a wrapper as an argument.
+Any figure taken with it is of an emulated device and has to say so. It knows nothing of the edge: it wraps callables,
+and whoever runs operations takes such a wrapper as an argument.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import hashlib
-import statistics
-import time
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, Final, ParamSpec, TypeVar
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, Final, Literal, ParamSpec, TypeVar
 
 from suture_protocol.errors import UsageError
+from suture_simulators.devices.calibration import Calibration as Calibration
+from suture_simulators.devices.calibration import calibrate as calibrate
+from suture_simulators.devices.dilation import Dilated as Dilated
+from suture_simulators.devices.dilation import dilate as dilate
+from suture_simulators.devices.isa import limit_isa as limit_isa
+from suture_simulators.devices.presets import PRESETS as PRESETS
+from suture_simulators.devices.presets import DevicePreset as DevicePreset
+from suture_simulators.devices.presets import device_preset as device_preset
+from suture_simulators.devices.quota import FACTOR_MAX, ProcessorQuota
+from suture_simulators.devices.reference import PUBLISHED, reference_s
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+Means = Literal["dilation", "cgroup"]
 
-# The end of a sleep is spun, not slept: timers are late by up to this, a third of the shortest operations.
-_SPIN_S = 150e-6
-_CALIBRATION_BLOCK = bytes(64 * 1024)
-_CALIBRATION_BLOCKS = 24
-_PAIRS_MIN = 5
+_QUOTA_PREFIX: Final = "cgroup:"
+_FACTOR_BELOW: Final = 1e4
 
 
-class Dilated:
-    """Wraps callables so that each call takes `factor` times the processor time it used, or longer if it did anyway.
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceSpec:
+    """What a person asked for: a board, or else a factor (1 with a board), and by which means."""
 
-    The rest of that time it is asleep, so the core is left to others. Time that the call lost to other processes is
-    made up for rather than stretched, so that a busy host does not make the emulated device slower still.
+    preset: DevicePreset | None
+    factor: float
+    means: Means
 
-    The processor time is the whole process's, because an engine may compute in a thread of its own (the caller's time
-    alone would miss it), and at most the time that passed, because the emulated operation has one thread. So: one
-    thread in the engine, and no other busy thread in this process while an operation runs, or its time counts too.
+    def environment(self) -> dict[str, str]:
+        """What to add to the environment of a process that plays this device."""
+        return {} if self.preset is None else self.preset.environment()
 
-    Not given: the same wait on a machine so loaded that it wakes sleepers late. `calibrate` tells.
 
-    Args:
-        factor: 1 or more; 1 changes nothing.
+def parse_device(text: str) -> DeviceSpec:
+    """Reads `12`, `pi-4`, `cgroup:12` or `cgroup:pi-4`.
+
+    Raises:
+        UsageError: none of these; the message says what there is.
+    """
+    means: Means = "cgroup" if text.startswith(_QUOTA_PREFIX) else "dilation"
+    word = text.removeprefix(_QUOTA_PREFIX)
+    try:
+        factor = float(word)
+    except ValueError:
+        return DeviceSpec(preset=device_preset(word), factor=1.0, means=means)
+    most = FACTOR_MAX if means == "cgroup" else _FACTOR_BELOW
+    if not 1 <= factor <= most:
+        raise UsageError(f"device factor {word}: a device can only be emulated as slower, so 1 to {most:g}")
+    return DeviceSpec(preset=None, factor=factor, means=means)
+
+
+class EmulatedDevice:
+    """A slow device in force in this process: wrap each operation with it, close it at the end.
+
+    By dilation a wrapped operation is slowed; under the kernel's quota the whole process is, from `start` to `close`,
+    and wrapping changes nothing.
+
+    Attributes:
+        name: The board's name, or the factor.
+        board: Board, core and clock; empty for a factor.
+        factor: How many times slower than here, two digits for a board.
+        isa: The processor class it is limited to (ONEDNN_MAX_CPU_ISA); empty for none.
+        means: `dilation` or `cgroup`.
+        basis: What the factor was computed from; empty for one that was given.
+        source: Where the board's published time is from, or that the factor was given.
     """
 
     def __init__(
-        self,
-        factor: float,
-        *,
-        wall: Callable[[], float] = time.perf_counter,
-        processor: Callable[[], float] = time.process_time,
-        sleep: Callable[[float], None] = time.sleep,
+        self, *, name: str, board: str, factor: float, isa: str, means: Means, basis: str, source: str
     ) -> None:
-        if not 1 <= factor < 1e4:
-            raise ValueError(f"device factor {factor:g}; a slower device has a factor of 1 or more")
-        self.factor = factor
-        self._wall, self._processor, self._sleep = wall, processor, sleep
+        """Prepares; see `emulate`, which makes one."""
+        self.name, self.board, self.factor = name, board, factor
+        self.isa, self.means, self.basis, self.source = isa, means, basis, source
+        self.calibration: Calibration | None = None
+        self._dilated = Dilated(factor if means == "dilation" else 1.0)
+        self._quota = ProcessorQuota(factor) if means == "cgroup" else None
+        self._running = ExitStack()
 
     def __call__(self, operation: Callable[_P, _R]) -> Callable[_P, _R]:
-        """The same operation, slowed; exceptions pass at once."""
-        if self.factor == 1:
-            return operation
+        """The operation as this device does it; it must be repeatable, see `Dilated`."""
+        return self._dilated(operation)
 
-        @functools.wraps(operation)
-        def slowed(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            began_s, processor_s = self._wall(), self._processor()
-            result = operation(*args, **kwargs)
-            used_s = min(self._processor() - processor_s, self._wall() - began_s)
-            self._wait_until(began_s + self.factor * used_s)
-            return result
+    def start(self) -> None:
+        """Slows the process where that is the means; by dilation nothing happens. Calibrate before."""
+        if self._quota is not None:
+            self._running.enter_context(self._quota)
 
-        return slowed
+    def close(self) -> None:
+        """The process runs at full speed again."""
+        self._running.close()
 
-    def _wait_until(self, end_s: float) -> None:
-        while (left_s := end_s - self._wall()) > 0:
-            if left_s > _SPIN_S:
-                self._sleep(left_s - _SPIN_S)
+    def calibrate(
+        self, operation: Callable[[], object] | None = None, *, name: str = "", budget_s: float = 1.5
+    ) -> Calibration:
+        """Measures what the factor comes to, and keeps it in `calibration`; see `calibrate`.
 
-
-def dilate(factor: float) -> Dilated:
-    """A wrapper that makes operations `factor` times slower: `run = dilate(12.0)(head.run)`."""
-    return Dilated(factor)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Calibration:
-    """What a factor was set to and what came out, on one operation; medians over `pairs` interleaved calls.
-
-    Attributes:
-        plain_s: Processor time of a plain call, which is the time it takes where nothing else runs.
-        plain_wall_s: Time that a plain call took here; much more than `plain_s` on a machine that is busy otherwise.
-        slowed_s: Time that a slowed call took.
-    """
-
-    set_factor: float
-    measured_factor: float
-    plain_s: float
-    plain_wall_s: float
-    slowed_s: float
-    pairs: int
+        Args:
+            operation: One not wrapped yet; by default a millisecond of hashing.
+            name: What it is, for people.
+            budget_s: Time to spend.
+        """
+        slowing = self._dilated if self._quota is None else self._quota
+        self.calibration = calibrate(slowing, operation, name=name, budget_s=budget_s)
+        return self.calibration
 
     def __str__(self) -> str:
-        return (
-            f"emulated device: set to {self.set_factor:.3g} times slower, measured {self.measured_factor:.3g} "
-            f"({self.plain_s * 1e3:.2f} ms becomes {self.slowed_s * 1e3:.2f} ms, median of {self.pairs})"
-        )
+        what = f"{self.board}, " if self.board else ""
+        limit = f", {self.isa} instructions" if self.isa else ""
+        return f"emulated device: {what}{self.factor:g} times slower than this machine by {self.means}{limit}"
 
     def to_json(self) -> dict[str, Any]:
-        """The calibration as plain data."""
-        return dataclasses.asdict(self)
+        """The device as plain data, with its calibration where there is one."""
+        names = ("name", "board", "factor", "isa", "means", "basis", "source")
+        said = None if self.calibration is None else self.calibration.to_json()
+        return {"emulated": True, **{name: getattr(self, name) for name in names}, "calibration": said}
 
 
-def calibrate(
-    device: Dilated, operation: Callable[[], object] | None = None, *, budget_s: float = 1.5, pairs_max: int = 50
-) -> Calibration:
-    """Measures the slow-down that `device` really gives, plain and slowed calls taking turns.
+def emulate(device: str | float, *, measured_s: float | None = None) -> EmulatedDevice:
+    """The slow device of that name or factor, for this process.
+
+    For a board, this process is put under its processor class first (so: before OpenVINO is loaded, or in a process
+    started with `parse_device(…).environment()`), and its factor is the published one-thread time of MobileNetV2 in
+    float ÷ the time measured here under that class.
 
     Args:
-        device: The wrapper.
-        operation: What to run, for instance one inference; by default about a millisecond of hashing.
-        budget_s: Stops after this time, once it has five pairs.
-        pairs_max: Stops after so many pairs.
-    """
-    plain = operation if operation is not None else _hash_something
-    slowed = device(plain)
-    plain()
-    samples: list[tuple[float, float, float]] = []
-    end_s = time.perf_counter() + budget_s
-    while len(samples) < pairs_max and (len(samples) < _PAIRS_MIN or time.perf_counter() < end_s):
-        plain()  # after the sleep of the last slowed call the caches are cold
-        began_s, processor_s = time.perf_counter(), time.process_time()
-        plain()
-        used_s, middle_s = time.process_time() - processor_s, time.perf_counter()
-        slowed()
-        samples.append((used_s, middle_s - began_s, time.perf_counter() - middle_s))
-    plain_s, plain_wall_s, slowed_s = (statistics.median(column) for column in zip(*samples, strict=True))
-    return Calibration(
-        set_factor=device.factor,
-        measured_factor=slowed_s / plain_s,
-        plain_s=plain_s,
-        plain_wall_s=plain_wall_s,
-        slowed_s=slowed_s,
-        pairs=len(samples),
-    )
-
-
-def _hash_something() -> None:
-    digest = hashlib.sha256()
-    for _ in range(_CALIBRATION_BLOCKS):
-        digest.update(_CALIBRATION_BLOCK)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class DevicePreset:
-    """A board that a mobile unit may carry, with published times of networks on one of its threads.
-
-    Attributes:
-        name: As on the command line.
-        board: Board, processor core and clock.
-        published_ms: (network, precision) → milliseconds for one 224×224 image, batch 1, one thread.
-        source: Where they are published.
-    """
-
-    name: str
-    board: str
-    published_ms: Mapping[tuple[str, str], float]
-    source: str
-
-    def factor(self, network: str, precision: str, measured_s: float) -> float:
-        """How much slower this board is than here: published time ÷ the time measured here, one thread each.
-
-        At least 1. The libraries differ (ncnn there), so it holds for the network and precision compared; other
-        networks are slowed by the same factor, which is an approximation.
-
-        Raises:
-            UsageError: nothing is published for that network and precision; names what is.
-        """
-        if (network, precision) not in self.published_ms:
-            known = ", ".join(f"{name} {kind}" for name, kind in self.published_ms)
-            raise UsageError(f"no published time of {network} {precision} on {self.name}; there are: {known}")
-        if measured_s <= 0:
-            raise ValueError(f"measured time {measured_s:g} s; a time is more than 0")
-        return max(1.0, self.published_ms[network, precision] / 1e3 / measured_s)
-
-
-_NCNN = (
-    "ncnn's own benchmark table, benchncnn with num_threads = 1 on the processor, avg column: "
-    "https://github.com/Tencent/ncnn/blob/master/benchmark/README.md"
-)
-
-
-def _preset(name: str, board: str, mobilenet_v2: float, resnet50: float, resnet50_int8: float) -> DevicePreset:
-    published = {
-        ("mobilenet_v2", "float"): mobilenet_v2,
-        ("resnet50", "float"): resnet50,
-        ("resnet50", "int8"): resnet50_int8,
-    }
-    return DevicePreset(name=name, board=board, published_ms=MappingProxyType(published), source=_NCNN)
-
-
-#: From the slowest to the fastest. Adding a board is one row here, with its source.
-PRESETS: Final[Mapping[str, DevicePreset]] = MappingProxyType(
-    {
-        preset.name: preset
-        for preset in (
-            _preset("banana-pi-m2-zero", "Banana Pi M2 Zero, Cortex-A7 1.2 GHz, 32 bit", 683.34, 4847.80, 2797.30),
-            _preset("pi-zero-2", "Raspberry Pi Zero 2 W, Cortex-A53 1.0 GHz", 274.23, 1802.79, 1313.15),
-            _preset("pi-4", "Raspberry Pi 4 Model B, Cortex-A72 1.8 GHz", 93.48, 534.11, 423.96),
-            _preset("khadas-vim3", "Khadas VIM3, Cortex-A73 2.2 GHz", 81.62, 531.87, 333.71),
-            _preset("ryzen-v1605b", "AMD Ryzen Embedded V1605B 3.6 GHz, an embedded PC", 27.81, 201.37, 496.95),
-            _preset(
-                "rk3588", "RK3588, Cortex-A76 2.4 GHz (the core and clock of a Raspberry Pi 5)", 27.29, 187.15, 225.75
-            ),
-        )
-    }
-)
-
-
-def device_preset(name: str) -> DevicePreset:
-    """The preset of that name.
+        device: As `parse_device` reads it, or a number.
+        measured_s: Time of MobileNetV2 in float here, under the class; measured (once, then kept) where not given.
 
     Raises:
-        UsageError: there is none; the message lists them.
+        UsageError: no such board, a factor out of range, or OpenVINO is loaded under another class.
+        CapabilityMissing: the kernel's quota cannot be had, or OpenVINO is missing to measure with.
     """
-    if name not in PRESETS:
-        raise UsageError(f"no device preset {name!r}; there are: {', '.join(PRESETS)} (or give --device-factor X)")
-    return PRESETS[name]
+    spec = parse_device(device if isinstance(device, str) else repr(float(device)))
+    preset = spec.preset
+    if preset is None:
+        return EmulatedDevice(
+            name=f"{spec.factor:g}",
+            board="",
+            factor=spec.factor,
+            isa="",
+            means=spec.means,
+            basis="",
+            source="given with --device-factor",
+        )
+    limit_isa(preset.isa)
+    here_s = reference_s() if measured_s is None else measured_s
+    there_s = preset.published_ms[PUBLISHED] / 1e3
+    basis = (
+        f"MobileNetV2 in float, one thread: {there_s * 1e3:.0f} ms published for the {preset.board}, "
+        f"{here_s * 1e3:.1f} ms measured here with {preset.isa} instructions"
+    )
+    factor = float(f"{preset.factor(*PUBLISHED, here_s):.2g}")
+    return EmulatedDevice(
+        name=preset.name,
+        board=preset.board,
+        factor=factor,
+        isa=preset.isa,
+        means=spec.means,
+        basis=basis,
+        source=preset.source,
+    )

@@ -149,7 +149,7 @@ def test_a_cloud_that_dies_is_an_error_in_one_line(command: Command, bundles: Pa
     with command.started(*arguments(bundles, tmp_path)) as process:
         parent = psutil.Process(process.pid)
         until(lambda: running(parent, "suture.demo.unit"), 120)
-        running(parent, "suture.demo.child")[0].kill()
+        running(parent, "suture_simulators.experiments.child")[0].kill()
         _, said = process.communicate(timeout=120)
     assert process.returncode == 3
     assert "the cloud process ended with status -9" in said

@@ -14,10 +14,10 @@ import typer
 from suture.console import examples, stderr_console
 
 if TYPE_CHECKING:
-    from suture.demo.processes import Report
     from suture_models.bundle import Bundle
+    from suture_simulators.experiments.types import Report
 
-_BOARD_HELP = "Board whose published speed the unit is slowed to."
+_DEVICE_HELP = "Emulate this board (its published speed and its processor class), or one slower by this factor."
 _THOROUGH_HELP = "Every network on every study, nine repeats (some minutes)."
 
 
@@ -32,8 +32,9 @@ def register(app: typer.Typer) -> None:
 def demo(
     out: Annotated[Path, typer.Option(help="Directory for report.html and results.json.")] = Path("out/demo"),
     study: Annotated[list[Path] | None, typer.Option(help="Your own DICOM or image; repeat for several.")] = None,
-    board: Annotated[str, typer.Option(help=_BOARD_HELP)] = "pi-4",
-    device_factor: Annotated[float | None, typer.Option(help="Slow the unit by this factor instead.")] = None,
+    device_factor: Annotated[
+        str, typer.Option("--device-factor", "--board", metavar="FACTOR|BOARD", help=_DEVICE_HELP)
+    ] = "pi-4",
     bundles: Annotated[Path, typer.Option(help="Where its bundles are built and kept.")] = Path("bundles/demo"),
     thorough: Annotated[bool, typer.Option("--thorough", help=_THOROUGH_HELP)] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One link, one network, two repeats; for tests.")] = False,
@@ -45,11 +46,11 @@ def demo(
     from suture.demo.settings import TRAINED, DemoSettings
     from suture.demo.studies import check_readable, studies
     from suture_protocol.errors import UsageError
-    from suture_simulators.device import device_preset
+    from suture_simulators.device import parse_device
 
-    device_preset(board)
-    if device_factor is not None and device_factor < 1:
-        raise UsageError(f"--device-factor {device_factor:g}: a device can only be emulated as slower, so 1 or more")
+    asked = parse_device(device_factor)
+    if asked.means != "dilation":
+        raise UsageError(f"--device-factor {device_factor}: the demonstration slows its unit by dilation only")
     less: dict[str, Any] = {"rates_bps": (20e6,), "networks": (TRAINED,), "repeats": 2} if quick else {}
     if thorough and not quick:
         less["repeats"] = 9
@@ -57,8 +58,8 @@ def demo(
         out=out,
         bundles=bundles,
         studies=tuple(study or ()),
-        board=board,
-        device_factor=device_factor,
+        board="" if asked.preset is None else asked.preset.name,
+        device_factor=asked.factor if asked.preset is None else None,
         thorough=thorough,
         **less,
     )

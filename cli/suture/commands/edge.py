@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from suture.console import examples
-from suture.units import open_client, open_heads, profiling_bar, slowdown
+from suture.units import emulated, in_force, open_client, open_heads, profiling_bar, slowed
 from suture_edge.config import KEYS, load_config
 
 if TYPE_CHECKING:
@@ -84,16 +84,20 @@ def _run(settings: AgentConfig, once: bool, told: _Told) -> int:
     if not settings.watch.is_dir():
         raise UsageError(f"folder.watch: {settings.watch} is no folder; make it, or name another")
     client = open_client(settings.address, insecure=settings.insecure)
-    heads = open_heads(settings.bundle, settings.engine, settings.precision, settings.threads, slowdown(1))
+    device = emulated(settings.device_factor)
+    slow = slowed(device)
+    heads = open_heads(settings.bundle, settings.engine, settings.precision, settings.threads, slow)
     codec = settings.codec
-    how = UnitSettings(
-        codec=codec,
-        constraints=Constraints(privacy_floor=settings.privacy_floor, codecs=None if codec is None else (codec,)),
-        timeout_s=settings.timeout_s,
-        out=settings.out,
-    )
-    with profiling_bar() as progress:
-        unit = Unit(heads, client, how, progress=progress)
+    with in_force(device, heads) as said, profiling_bar() as progress:
+        how = UnitSettings(
+            codec=codec,
+            constraints=Constraints(privacy_floor=settings.privacy_floor, codecs=None if codec is None else (codec,)),
+            timeout_s=settings.timeout_s,
+            device_factor=1.0 if device is None else device.factor,
+            emulated=said,
+            out=settings.out,
+        )
+        unit = Unit(heads, client, how, slow=slow, progress=progress)
         unit.check(settings.cut)
         results = ResultFolder(settings.out, settings.watch)
         try:

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from suture.console import examples, stderr_console, stdout_console, write_json
-from suture.units import ENGINE_HELP, FACTOR_HELP, PRECISION_HELP, open_client, open_heads, profiling_bar, slowdown
+from suture.units import (
+    ENGINE_HELP,
+    FACTOR_HELP,
+    PRECISION_HELP,
+    emulated,
+    in_force,
+    open_client,
+    open_heads,
+    profiling_bar,
+    slowed,
+)
 
 if TYPE_CHECKING:
     from suture_edge.record import Inference
@@ -43,7 +53,7 @@ def infer(
     ] = ("auto"),
     codec: Annotated[str | None, typer.Option(help="Force a codec: zstd, jpegls, raw or jpeg (lossy).")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
-    device_factor: Annotated[float, typer.Option(help=FACTOR_HELP)] = 1.0,
+    device_factor: Annotated[str | None, typer.Option(metavar="FACTOR|BOARD", help=FACTOR_HELP)] = None,
     privacy_floor: Annotated[str | None, typer.Option(metavar="CUT", help="No shallower cut than this.")] = None,
     out: Annotated[Path | None, typer.Option(help="Directory for masks.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="No TLS; loopback and 198.18.0.0/15 only.")] = False,
@@ -61,13 +71,15 @@ def infer(
 
     # What the link does is told with the instance that it concerns.
     logging.getLogger("suture_edge").addHandler(logging.NullHandler())
-    slow = slowdown(device_factor)
+    device = emulated(device_factor)
+    slow = slowed(device)
     client = open_client(cloud, insecure=insecure)
     heads = open_heads(bundle, engine, precision, threads, slow)
     constraints = Constraints(privacy_floor=privacy_floor, codecs=None if codec is None else (codec,))
-    settings = UnitSettings(codec=codec, constraints=constraints, device_factor=device_factor, out=out)
     refused = 0
-    with profiling_bar() as progress:
+    with in_force(device, heads) as said, profiling_bar() as progress:
+        factor = 1.0 if device is None else device.factor
+        settings = UnitSettings(codec=codec, constraints=constraints, device_factor=factor, emulated=said, out=out)
         unit = Unit(heads, client, settings, slow=slow, progress=progress)
         try:
             unit.check(cut)

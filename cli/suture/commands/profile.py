@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from suture.console import examples, stdout_console
-from suture.units import FACTOR_HELP, PRECISION_HELP, open_heads, profiling_bar, slowdown
+from suture.units import FACTOR_HELP, PRECISION_HELP, emulated, in_force, open_heads, profiling_bar, slowed
 
 if TYPE_CHECKING:
     from suture_models.bundle import Bundle
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
             "suture profile bundles/mobilenet_v2 --engine openvino --out edge.json",
             "suture profile bundles/mobilenet_v2 --engine torch --out cloud.json",
             "suture profile bundles/unet --images radiographs/ --device-factor 8 --out slow.json",
+            "suture profile bundles/unet --device-factor pi-4 --out pi.json",
         ),
     )(profile)
 
@@ -40,7 +41,7 @@ def profile(
     precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "int8",
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
     device: Annotated[str, typer.Option(help="For torch: auto, cpu or cuda.")] = "auto",
-    device_factor: Annotated[float, typer.Option(help=FACTOR_HELP)] = 1.0,
+    device_factor: Annotated[str | None, typer.Option(metavar="FACTOR|BOARD", help=FACTOR_HELP)] = None,
     images: Annotated[Path | None, typer.Option(help="Inputs to measure with. Default: the package's own.")] = None,
     budget: Annotated[float, typer.Option(min=1, help="Seconds to spend.")] = 45.0,
 ) -> None:
@@ -51,7 +52,7 @@ def profile(
     from suture_partitioner.profile_file import save_profile
     from suture_protocol.errors import UsageError
 
-    if engine == "torch" and device_factor != 1:
+    if engine == "torch" and device_factor is not None:
         raise UsageError("--device-factor emulates a slow unit; the tails (--engine torch) run on the cloud")
     _check_writable(out)
     if engine == "torch":
@@ -90,26 +91,28 @@ def _tails(bundle: Path, device: str, threads: int, budget_s: float) -> Profile:
 
 
 def _heads(
-    bundle: Path, engine: str, precision: str, threads: int, factor: float, images: Path | None, budget_s: float
+    bundle: Path, engine: str, precision: str, threads: int, asked: str | None, images: Path | None, budget_s: float
 ) -> Profile:
     from suture_edge.profiling import measure_edge, time_of
     from suture_models.calibration import calibration_inputs
     from suture_protocol.errors import UsageError
 
-    slow = slowdown(factor)
+    device = emulated(asked)
+    slow = slowed(device)
     heads = open_heads(bundle, engine, precision, threads, slow)
     try:
         found = calibration_inputs(heads.bundle.manifest.network, images).inputs
     except UsageError as error:
         raise UsageError(str(error).replace("--calibration", "--images", 1)) from error
     samples = found[:: max(len(found) // _IMAGES, 1)][:_IMAGES]
-    preprocess_s = time_of(slow(lambda: _read_one(heads.bundle, images)))
-    with profiling_bar() as progress:
+    with in_force(device, heads) as said, profiling_bar() as progress:
+        preprocess_s = time_of(slow(lambda: _read_one(heads.bundle, images)))
         return measure_edge(
             heads,
             samples,
             budget_s=budget_s,
-            device_factor=factor,
+            device_factor=1.0 if device is None else device.factor,
+            emulated=said,
             slow=slow,
             preprocess_s=preprocess_s,
             progress=progress,

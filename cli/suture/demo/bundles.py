@@ -7,10 +7,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from suture_models.bundle import Bundle, open_bundle
-from suture_partitioner.device import processor_class
+from suture_partitioner.device import ProcessorClass, processor_class
 from suture_protocol.errors import BundleError
 
 ENGINE = "openvino"
+#: What an emulated board without 8-bit dot products runs; one with them runs what this machine does.
+_BOARDS_CLASS: ProcessorClass = "plain"
+#: What experiments compare a unit alone on.
+EXPERIMENT_ENGINES = (ENGINE, "onnxruntime")
 
 
 def demo_bundle(network: str, folder: Path) -> Bundle:
@@ -20,7 +24,18 @@ def demo_bundle(network: str, folder: Path) -> Bundle:
         CapabilityMissing: it has to be built, and a library for that is not installed.
         UsageError: there is no such network.
     """
-    return reusable(network, folder) or _build(network, folder / network)
+    return reusable(network, folder) or _build(network, folder / network, (ENGINE,))
+
+
+def fitting_bundle(network: str, folder: Path) -> Bundle:
+    """As `demo_bundle`, with the artefacts of ONNX Runtime too where they can be made; raises as that."""
+    found = reusable(network, folder)
+    if found is not None:
+        return found
+    from suture_models.build import available_engines
+
+    engines = tuple(engine for engine in available_engines() if engine in EXPERIMENT_ENGINES)
+    return _build(network, folder / network, engines)
 
 
 def reusable(network: str, folder: Path) -> Bundle | None:
@@ -41,8 +56,9 @@ def unfit(bundle: Bundle) -> str:
         if here != built:
             return f"it was built with {name} {built}, here is {here}"
     try:
-        for precision in ("int8", "f32"):
-            choose_variant(bundle, ENGINE, processor_class(), precision)
+        for processor in {processor_class(), _BOARDS_CLASS}:
+            for precision in ("int8", "f32"):
+                choose_variant(bundle, ENGINE, processor, precision)
         for artefact in (bundle.manifest.program, bundle.manifest.weights):
             bundle.file(artefact)
     except BundleError as error:
@@ -57,11 +73,11 @@ def _opened(path: Path) -> Bundle | None:
         return None
 
 
-def _build(network: str, path: Path) -> Bundle:
+def _build(network: str, path: Path, engines: tuple[str, ...]) -> Bundle:
     # torch and NNCF are needed for building only.
     from suture.commands.build import with_progress
     from suture_models.build import BuildSettings
-    from suture_models.calibration import calibration_inputs
+    from suture_models.calibration import quantising_inputs
     from suture_models.zoo.registry import load_network
 
     # Libraries that importing a network brings in warn of accelerators that they would have for other machines.
@@ -71,6 +87,7 @@ def _build(network: str, path: Path) -> Bundle:
         loaded = load_network(network)
     finally:
         logging.disable(disabled)
-    chosen = calibration_inputs(loaded.spec, None)
-    settings = BuildSettings(engines=(ENGINE,), processors=(processor_class(),), calibration=chosen.origin)
+    chosen = quantising_inputs(loaded.spec, None)
+    processors = tuple(sorted({processor_class(), _BOARDS_CLASS}))
+    settings = BuildSettings(engines=engines, processors=processors, calibration=chosen.origin)
     return with_progress(loaded, chosen.inputs, path, settings)

@@ -9,16 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from suture.demo.arms import Arms, Prepared, Sample
+from suture.demo.arms import Arms
 from suture.demo.preparing import heads_of
-from suture.demo.processes import Report
 from suture.demo.settings import ARMS, MIDDLE
 from suture_edge.client import CloudClient
 from suture_models.bundle import Bundle, open_bundle
 from suture_models.preprocess import preprocess
 from suture_models.walk import read_bytes, read_file
 from suture_partitioner.types import Plan
-from suture_simulators.device import dilate
+from suture_simulators.device import dilate, limit_isa
+from suture_simulators.experiments.types import Report
+from suture_simulators.experiments.ways import Outcome, Prepared, Ways
 
 #: A way whose samples took this long together gets no further ones.
 _ARM_BUDGET_S: Final = 2.0
@@ -31,11 +32,12 @@ def measure(config: dict[str, Any], client: CloudClient, tell: Report) -> dict[s
     """The job `measure`.
 
     Args:
-        config: `pairs` (bundle, study and what reading and preprocessing take), `device_factor`, `repeats`,
+        config: `pairs` (bundle, study and what reading and preprocessing take), `device_factor`, `isa`, `repeats`,
             `rate_bps`, `seed`.
         client: Connected to the cloud over the link.
         tell: Told how it goes.
     """
+    limit_isa(config["isa"])
     factor = config["device_factor"]
     slow = dilate(factor)
     total = len(config["pairs"]) * config["repeats"]
@@ -48,7 +50,7 @@ def measure(config: dict[str, Any], client: CloudClient, tell: Report) -> dict[s
             tell(place * config["repeats"] + done, total, f"{name}: {text}")
 
         heads = heads_of(bundle, "int8", slow)
-        arms = Arms(heads, client, study, slow, factor, _opener(Path(pair["study"])))
+        arms = Arms(Ways(heads, client, study, slow, factor, _opener(Path(pair["study"]))))
         base = {"network": bundle.name, "study": pair["name"], "before_s": study.before_s}
         entries.append({**base, **_compare(arms, study, config, told)})
         heads.close()
@@ -84,7 +86,7 @@ def _compare(arms: Arms, study: Prepared, config: Mapping[str, Any], told: Any) 
     for way in ("split", MIDDLE):
         if way in ways:
             arms.run(way)
-    samples: dict[str, list[Sample]] = {way: [] for way in ways}
+    samples: dict[str, list[Outcome]] = {way: [] for way in ways}
     shuffler = random.Random(config["seed"])
     for turn in range(config["repeats"]):
         # In a new order each time, so that no way always follows the one that leaves TCP's window wide open.
@@ -96,7 +98,7 @@ def _compare(arms: Arms, study: Prepared, config: Mapping[str, Any], told: Any) 
     return _entry(arms, arms.plan(), first, samples)
 
 
-def _entry(arms: Arms, plan: Plan, first: Plan, samples: Mapping[str, list[Sample]]) -> dict[str, Any]:
+def _entry(arms: Arms, plan: Plan, first: Plan, samples: Mapping[str, list[Outcome]]) -> dict[str, Any]:
     split = samples["split"]
     cut = statistics.mode(s.cut for s in split)
     chosen = next(s for s in split if s.cut == cut)
@@ -118,7 +120,7 @@ def _entry(arms: Arms, plan: Plan, first: Plan, samples: Mapping[str, list[Sampl
     }
 
 
-def _middle(arms: Arms, found: list[Sample]) -> dict[str, Any] | None:
+def _middle(arms: Arms, found: list[Outcome]) -> dict[str, Any] | None:
     if arms.middle is None or not found:
         return None
     return {

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,25 +10,22 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from suture.demo.bundles import ENGINE
-from suture.demo.processes import Report
 from suture_edge.client import CloudClient
 from suture_edge.engines.registry import choose_variant, get_engine
 from suture_edge.heads import Heads
-from suture_edge.profiling import cached_profile, versions
+from suture_edge.profiling import cached_profile
 from suture_edge.slowdown import Slowdown
 from suture_models.bundle import Bundle, open_bundle
 from suture_models.calibration import calibration_inputs
 from suture_models.manifest import LAST_CUT, Precision
 from suture_models.preprocess import preprocess
 from suture_models.walk import read_file
-from suture_partitioner.device import device_fingerprint, processor_class
-from suture_partitioner.profile_file import cache_folder, profile_to_json
+from suture_partitioner.device import processor_class
+from suture_partitioner.profile_file import profile_to_json
 from suture_protocol.errors import LinkError
-from suture_simulators.device import Calibration, Dilated, calibrate, device_preset, dilate
+from suture_simulators.device import Calibration, Dilated, calibrate, dilate, emulate
+from suture_simulators.experiments.types import Report
 
-#: The network of the boards' published times that the trained one is made of.
-_PUBLISHED: Final = ("mobilenet_v2", "float")
-_FACTOR_RUNS: Final = 60
 _READ_BUDGET_S: Final = 4.0
 _READ_RUNS_MAX: Final = 7
 _PREPROCESS_RUNS: Final = 5
@@ -61,7 +55,7 @@ def prepare(config: dict[str, Any], client: CloudClient, tell: Report) -> dict[s
         tell(place, total, f"waiting for the cloud's profile of {bundle.name} (kept for the next run)")
         clouds[bundle.name] = _cloud_profile(client, bundle)
     tell(len(bundles), total, "how much slower the emulated device is")
-    device = _device(config, bundles[0])
+    device = _device(config)
     slow = dilate(device["factor"])
     calibration = _calibrated(bundles[0], slow)
     edges: dict[str, str] = {}
@@ -85,7 +79,8 @@ def _calibrated(bundle: Bundle, slow: Dilated) -> Calibration:
     """What the factor comes to on one whole inference."""
     heads = heads_of(bundle, "int8", _same)
     last, image = bundle.cut(LAST_CUT), calibration_inputs(bundle.manifest.network, None).inputs[0]
-    calibration = calibrate(slow, lambda: heads.run(last, image), budget_s=1.0)
+    name = f"{bundle.name} {heads.variant.id}"
+    calibration = calibrate(slow, lambda: heads.run(last, image), name=name, budget_s=1.0)
     heads.close()
     return calibration
 
@@ -94,55 +89,10 @@ def _same(function: Callable[..., Any], /) -> Callable[..., Any]:
     return function
 
 
-def _device(config: dict[str, Any], bundle: Bundle) -> dict[str, Any]:
-    """The factor, and in words where it comes from."""
-    if config["device_factor"] is not None:
-        return {
-            "name": "chosen",
-            "factor": config["device_factor"],
-            "source": "given with --device-factor",
-            "board": "",
-        }
-    board = device_preset(config["board"])
-    network, precision = _PUBLISHED
-    published_s = board.published_ms[_PUBLISHED] / 1e3
-    measured_s = _float_time_s(bundle)
-    factor = float(f"{board.factor(network, precision, measured_s):.2g}")
-    return {
-        "name": board.name,
-        "board": board.board,
-        "factor": factor,
-        "published_s": published_s,
-        "measured_s": measured_s,
-        "source": board.source,
-        "basis": f"MobileNetV2 in float, one thread: {published_s * 1e3:.0f} ms published for the {board.board}, "
-        f"{measured_s * 1e3:.1f} ms measured here with {bundle.name} in float",
-    }
-
-
-def _float_time_s(bundle: Bundle) -> float:
-    """Processor time of one float inference here, measured once per device and software: profiles depend on it."""
-    engine = get_engine(ENGINE)
-    parts = [bundle.digest, dict(device_fingerprint()), versions(engine)]
-    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
-    path = cache_folder().parent / "demo" / f"float-{bundle.name}-{key}.json"
-    try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["processor_s"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    heads = heads_of(bundle, "f32", _same)
-    last, image = bundle.cut(LAST_CUT), calibration_inputs(bundle.manifest.network, None).inputs[0]
-    heads.run(last, image)
-    times = []
-    for _ in range(_FACTOR_RUNS):
-        start_s = time.process_time()
-        heads.run(last, image)
-        times.append(time.process_time() - start_s)
-    heads.close()
-    median_s = statistics.median(times)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"processor_s": median_s, "runs": _FACTOR_RUNS}), encoding="utf-8")
-    return median_s
+def _device(config: dict[str, Any]) -> dict[str, Any]:
+    """The device as plain data; puts this process under its processor class."""
+    asked = config["board"] if config["device_factor"] is None else config["device_factor"]
+    return emulate(asked).to_json()
 
 
 def _read(path: Path, bundles: list[Bundle], slow: Slowdown) -> dict[str, Any]:

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from suture.demo.processes import CloudProcess, Report, run_unit
+from suture.demo.processes import run_unit
 from suture.demo.results import Run, compose
 from suture.demo.settings import HEAVY_FILE_BYTES, DemoSettings
 from suture.demo.studies import Study
 from suture_models.bundle import Bundle
 from suture_protocol.errors import CapabilityMissing
+from suture_simulators.experiments.processes import CloudProcess
+from suture_simulators.experiments.types import Report
 from suture_simulators.link import EmulatedLink
 from suture_simulators.link_profile import LinkProfile
 
@@ -36,7 +38,7 @@ def run_demo(
         say: Told what a person has to know, e.g. that links are not emulated.
 
     Raises:
-        DemoFailed: one of the processes failed.
+        ExperimentFailed: one of the processes failed.
     """
     stages = len(settings.rates_bps) + 1
     with tempfile.TemporaryDirectory(prefix="suture-demo-") as folder:
@@ -137,6 +139,7 @@ def _measure_config(
         "cloud": f"127.0.0.1:{cloud.port}",
         "pairs": pairs,
         "device_factor": prepared["device"]["factor"],
+        "isa": prepared["device"]["isa"],
         "repeats": settings.repeats,
         "rate_bps": rate_bps,
         "seed": settings.seed,

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from suture.demo.child import end_with_parent
 from suture_protocol.errors import SutureError
+from suture_simulators.experiments.child import end_with_parent
 
 
 def tell(done: int, total: int, text: str) -> None:

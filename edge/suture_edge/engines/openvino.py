@@ -20,9 +20,15 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, *, counters: bool = False) -> None:
-        """Prepares the engine; `counters` switches per-layer times on, at some cost to each run."""
+    def __init__(self, *, counters: bool = False, float_hint: str = "f32") -> None:
+        """Prepares the engine.
+
+        Args:
+            counters: Switches per-layer times on, at some cost to each run.
+            float_hint: What floating-point layers compute in, `f32` or `bf16`.
+        """
         self._counters = counters
+        self._float_hint = float_hint
         self._core: Any = None
         self._graphs: dict[tuple[str, str], Any] = {}
 
@@ -40,7 +46,7 @@ class OpenVinoEngine:
             "NUM_STREAMS": "1",
             "INFERENCE_NUM_THREADS": str(threads),
             # Without it "float" silently means bf16 on processors with AMX.
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": self._float_hint,
             "PERF_COUNT": "YES" if self._counters else "NO",
         }
         model = self._graph(bundle, variant)

@@ -1,0 +1,262 @@
+"""`suture experiment`: runs one of the experiments over emulated links and devices, and writes results and a report."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from suture.console import examples, stderr_console, stdout_console
+from suture_protocol.errors import UsageError
+from suture_protocol.units import parse_rate_bps, parse_time_s
+
+if TYPE_CHECKING:
+    from suture_models.bundle import Bundle
+    from suture_simulators.experiments.runner import Progress
+    from suture_simulators.experiments.types import Experiment, Grid, Results, Settings
+
+_NAME_HELP = "baselines, oracle, adapt or trace; `compare A B` compares two runs."
+_NETWORKS = ("pneumonia_mobilenet_v2", "resnet50")
+_IMAGES_MAX = 3
+_NETWORK_HELP = "A bundle's directory, or a network whose bundle is in --bundles and else built there; repeat."
+_IMAGES_HELP = "A file or a directory of images; three of a directory's at most. Default: a bundled radiograph."
+_FACTOR_HELP = "The emulated unit: a factor (12) or a board (pi-4); repeat for several."
+_RATE_HELP = "Rates of the link, e.g. 1mbit,20mbit; repeat, or separate by commas."
+_RTT_HELP = "Round trips of the link, e.g. 40ms; repeat, or separate by commas."
+_TRACE_HELP = "A recorded link, for experiments that replay one; repeat."
+_TRACE_HELP = "A recorded link for adapt and trace: a name that `suture link traces` lists, or a file; repeat."
+_QUICK_HELP = "A small grid that ends within two minutes, for tests."
+_CONGESTION_HELP = "TCP's at both ends; default: cubic, or the system's where namespaces may not use that."
+
+
+class ExperimentCommand(TyperCommand):
+    """`experiment` takes an experiment's name; `compare` in its place is a command of its own."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """As its parent does, or as `compare` does."""
+        if args and args[0] == "compare":
+            from suture.commands.compare import compare
+
+            app = typer.Typer(rich_markup_mode="rich", add_completion=False)
+            app.command("compare", epilog=examples("suture experiment compare out/before out/after"))(compare)
+            return typer.main.get_command(app).make_context(f"{info_name} compare", args[1:], parent=parent, **extra)
+        return super().make_context(info_name, args, parent=parent, **extra)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `experiment` to the command."""
+    app.command(
+        "experiment",
+        cls=ExperimentCommand,
+        no_args_is_help=True,
+        epilog=examples(
+            "suture experiment baselines --out out/baselines --network resnet50 --device-factor 8",
+            "suture experiment oracle --out out/oracle --rates 1mbit,20mbit --rtts 40ms --samples 8",
+            "suture experiment oracle --out out/oracle    (goes on where an interrupted run stopped)",
+            "suture experiment compare out/before out/after",
+        ),
+    )(experiment)
+
+
+def experiment(
+    name: Annotated[str, typer.Argument(metavar="NAME", help=_NAME_HELP)],
+    out: Annotated[Path, typer.Option(help="Directory for samples, results.json and report.html.")],
+    network: Annotated[list[str] | None, typer.Option(help=_NETWORK_HELP)] = None,
+    bundles: Annotated[Path, typer.Option(help="Where bundles are found, and built.")] = Path("bundles"),
+    device_factor: Annotated[list[str] | None, typer.Option(metavar="FACTOR|BOARD", help=_FACTOR_HELP)] = None,
+    rates: Annotated[list[str] | None, typer.Option(help=_RATE_HELP)] = None,
+    rtts: Annotated[list[str] | None, typer.Option(help=_RTT_HELP)] = None,
+    images: Annotated[Path | None, typer.Option(help=_IMAGES_HELP)] = None,
+    trace: Annotated[list[str] | None, typer.Option(metavar="NAME|FILE", help=_TRACE_HELP)] = None,
+    samples: Annotated[int | None, typer.Option(min=2, help="Turns at each point; every way has one in each.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws orders and what is random.")] = 1,
+    congestion_control: Annotated[str | None, typer.Option(metavar="NAME", help=_CONGESTION_HELP)] = None,
+    quick: Annotated[bool, typer.Option("--quick", help=_QUICK_HELP)] = False,
+) -> None:
+    """Run an experiment on this machine: real inference, emulated links and devices, every sample kept.
+
+    The same command goes on where an interrupted one stopped. Links and devices are emulated, and the report says so.
+    """
+    from suture_simulators.experiments.canvas import matplotlib
+    from suture_simulators.experiments.registry import get_experiment
+    from suture_simulators.experiments.report import write_report
+    from suture_simulators.experiments.runner import run_experiment
+    from suture_simulators.experiments.statistics import scipy_stats
+
+    chosen = get_experiment(name)
+    matplotlib()
+    scipy_stats()
+    _make(out)
+    grid = chosen.grid(quick=quick)
+    ready = dict(_bundle(word, bundles) for word in network or _NETWORKS)
+    for bundle in ready.values():
+        if bundle.manifest.network.kind != "image":
+            raise UsageError(f"{bundle.name} takes no single images; experiments compare ways to send one")
+    settings = _settings(
+        chosen,
+        grid,
+        ready,
+        out=out,
+        factors=device_factor,
+        rates=rates,
+        rtts=rtts,
+        images=images,
+        traces=trace,
+        samples=samples,
+        seed=seed,
+        congestion_control=congestion_control,
+        quick=quick,
+    )
+    with _terminated_like_interrupted(), _bar() as (progress, say):
+        results = run_experiment(chosen, settings, ready, progress, say)
+    write_report(chosen, results, out)
+    _show(chosen, results, out)
+
+
+def _settings(
+    chosen: Experiment,
+    grid: Grid,
+    ready: dict[str, Bundle],
+    *,
+    factors: Sequence[str] | None,
+    rates: Sequence[str] | None,
+    rtts: Sequence[str] | None,
+    images: Path | None,
+    traces: Sequence[str] | None,
+    samples: int | None,
+    quick: bool,
+    **rest: Any,
+) -> Settings:
+    from suture_simulators.experiments.scenarios import trace_path
+    from suture_simulators.experiments.types import Settings, device_of
+
+    devices = tuple(device_of(text) for text in factors or grid.devices)
+    return Settings(
+        experiment=chosen.name,
+        bundles={name: bundle.path.resolve() for name, bundle in ready.items()},
+        devices=tuple(dict.fromkeys(devices)),
+        rates_bps=_numbers("--rates", rates, parse_rate_bps) or grid.rates_bps,
+        rtts_s=_numbers("--rtts", rtts, parse_time_s) or grid.rtts_s,
+        images=_images(images, quick=quick),
+        traces=tuple(trace_path(word) for word in traces or ()),
+        samples=samples or grid.samples,
+        quick=quick,
+        **rest,
+    )
+
+
+def _numbers(option: str, words: Sequence[str] | None, parse: Callable[[str], float]) -> tuple[float, ...]:
+    """The numbers of a repeatable option whose values may hold commas, each once, ascending."""
+    try:
+        return tuple(sorted({parse(part.strip()) for word in words or () for part in word.split(",")}))
+    except ValueError as error:
+        raise UsageError(f"{option} {error}") from error
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot be made: {error.strerror}") from error
+
+
+def _bundle(word: str, folder: Path) -> tuple[str, Bundle]:
+    """A network's bundle: the directory of that name, or one in `folder`, built where there is none that fits."""
+    from suture.demo.bundles import fitting_bundle, reusable
+    from suture_models.bundle import open_bundle
+
+    if (Path(word) / "manifest.json").is_file():
+        opened = open_bundle(Path(word))
+        return opened.name, opened
+    if reusable(word, folder) is None:
+        stderr_console().print(f"building {folder / word}, once (a minute or so)", markup=False, soft_wrap=True)
+    opened = fitting_bundle(word, folder)
+    return opened.name, opened
+
+
+def _images(chosen: Path | None, *, quick: bool) -> dict[str, Path]:
+    """Image's name → its file, each read once so that a bad one is refused before anything starts."""
+    from suture.demo.studies import studies
+    from suture_models.walk import read_file
+
+    if chosen is None:
+        first = studies(())[0]
+        return {first.name: first.path}
+    if not chosen.exists():
+        raise UsageError(f"--images {chosen}: there is no such file or directory")
+    files = [chosen] if chosen.is_file() else [path for path in sorted(chosen.rglob("*")) if path.is_file()]
+    found: dict[str, Path] = {}
+    for path in files[: 1 if quick else _IMAGES_MAX]:
+        read_file(path)
+        found[path.stem.lower()] = path
+    if not found:
+        raise UsageError(f"--images {chosen}: it holds no file")
+    return found
+
+
+def _show(chosen: Experiment, results: Results, out: Path) -> None:
+    from rich.table import Table
+
+    console = stdout_console()
+    header, rows = chosen.table(results)
+    table = Table(box=None, pad_edge=False)
+    for place, column in enumerate(header):
+        table.add_column(column, justify="left" if place == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    for name, value in chosen.figures(results).items():
+        console.print(f"{name} = {value:.4g}", markup=False)
+    invalid = [record for record in results.records if not record.valid]
+    if invalid:
+        console.print(f"{len(invalid)} of {len(results.records)} points are INVALID and in no figure:", markup=False)
+        for record in invalid:
+            console.print(f"  {record.point.title}: {record.why_invalid}", markup=False, soft_wrap=True)
+    console.print(f"{out / 'report.html'}, {out / 'results.json'}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM ends the experiment as Ctrl-C does, with everything that it started."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _bar() -> Iterator[tuple[Progress, Callable[[str], None]]]:
+    """A progress bar on stderr with the remaining time, and a way to say something above it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    console = stderr_console()
+    columns: tuple[Any, ...] = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def say(text: str) -> None:
+            console.print(text, markup=False, soft_wrap=True)
+
+        said = ""
+
+        def progress(done: int, total: int, left_s: float | None, text: str) -> None:
+            nonlocal said
+            left = "" if left_s is None else f"{_left(left_s)} left, "
+            bar.update(task, completed=done, total=total or None, description=left + text)
+            stage = text.partition(": turn")[0]
+            if stage != said and not console.is_terminal:  # where no bar is seen, a line for each stage
+                say(f"{done}/{total} {left}{stage}")
+            said = stage
+
+        yield progress, say
+
+
+def _left(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

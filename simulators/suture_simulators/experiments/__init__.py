@@ -1,0 +1,1 @@
+"""Experiments over emulated links and devices: declared, resumable, each with samples, figures and a report."""

@@ -1,0 +1,93 @@
+"""From a store to results, to `results.json`, and back."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from suture_models.bundle import Bundle
+from suture_partitioner.device import device_fingerprint
+from suture_simulators.experiments.store import Store
+from suture_simulators.experiments.types import (
+    Experiment,
+    Point,
+    Results,
+    Settings,
+)
+
+_VERSIONED: Final = ("suture", "torch", "openvino", "onnxruntime", "grpcio", "numpy", "pillow", "pydicom", "scipy")
+
+
+def collect(name: str, store: Store, points: Sequence[Point]) -> Results:
+    """The results of what a store holds, in the order of the points."""
+    records = tuple(store.records[point.key] for point in points if point.key in store.records)
+    return Results(
+        experiment=name,
+        facts=_known(store),
+        records=records,
+        samples=store.samples(),
+        complete=len(records) == len(points),
+    )
+
+
+def to_json(experiment: Experiment, results: Results) -> dict[str, Any]:
+    """`results.json` as plain data."""
+    figures = dict(experiment.figures(results))
+    invalid = [record for record in results.records if not record.valid]
+    return {
+        "experiment": results.experiment,
+        "complete": results.complete,
+        "figures": {**figures, "points": len(results.records), "invalid_points": len(invalid)},
+        "facts": dict(results.facts),
+        "points": [record.to_json() for record in results.records],
+        "samples": [sample.to_json() for found in results.samples.values() for sample in found],
+        "note": "Links and devices are emulated. Not for diagnosis.",
+    }
+
+
+def circumstances(settings: Settings, bundles: Mapping[str, Bundle]) -> dict[str, Any]:
+    """What is known of a run before anything is measured."""
+    return {
+        "seed": settings.seed,
+        "samples_per_point": settings.samples,
+        "quick": settings.quick,
+        "devices": {device.name: device.to_json() for device in settings.devices},
+        "images": {name: {"file": path.name, "bytes": path.stat().st_size} for name, path in settings.images.items()},
+        "networks": {
+            name: {
+                "digest": bundle.digest,
+                "weights": bundle.manifest.network.weights,
+                "input": list(bundle.manifest.network.input.shape),
+                "candidate_cuts": [cut.id for cut in bundle.manifest.cuts if cut.candidate],
+            }
+            for name, bundle in bundles.items()
+        },
+        "machine": dict(device_fingerprint()),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "versions": _versions(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _known(store: Store) -> dict[str, Any]:
+    """The facts, with what the points say of the link."""
+    reports = [record.link for record in store.records.values() if record.link]
+    found = sorted({str(report["congestion_control"]) for report in reports})
+    return {
+        **store.facts,
+        "congestion_control": ", ".join(found) or "none: nothing was measured",
+        "link_backend": ", ".join(sorted({str(report["backend"]) for report in reports})),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

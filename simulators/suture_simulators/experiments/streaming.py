@@ -1,0 +1,133 @@
+"""The parent's side of a stream of images: link and unit brought to the start, the scenario set off, samples taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from suture_simulators.experiments.clairvoyant import Option, options
+from suture_simulators.experiments.scenarios import Scenario
+from suture_simulators.experiments.types import Point, Record, Sample
+from suture_simulators.report import LinkReport
+
+if TYPE_CHECKING:
+    from suture_simulators.experiments.bench import Bench
+
+#: The planned stream.
+SPLIT: Final = "split"
+#: Images that may wait at the unit before the camera waits as well.
+ROOM: Final = 4
+#: Images come no faster than this, and no faster than the unit can follow with this share of its time to spare.
+PERIOD_MIN_S: Final = 0.5
+_SPARE: Final = 1.25
+#: A result is late when it comes later after its image than this, or than twice what the best plan takes at worst.
+_DEADLINE_MIN_S: Final = 2.0
+_DEADLINE_OF_BEST: Final = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How often images come, and when a result is late; seconds."""
+
+    period_s: float
+    deadline_s: float
+
+
+def pace(slowest_best_s: float, before_s: float) -> Pace:
+    """The pace for a link on which the best plan takes up to `slowest_best_s` beside reading and preprocessing."""
+    whole_s = slowest_best_s + before_s
+    return Pace(
+        period_s=max(PERIOD_MIN_S, _SPARE * whole_s), deadline_s=max(_DEADLINE_MIN_S, _DEADLINE_OF_BEST * whole_s)
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arm:
+    """How a stream's images are done: at a cut (or `auto`), with a codec; empty for the planned or default one."""
+
+    cut: str
+    codec: str = ""
+
+
+@dataclass(slots=True)
+class Run:
+    """One replay. `delivered` are (second, bit/s) at the far end; `invalid_reason` is empty if the link kept time."""
+
+    samples: list[Sample] = field(default_factory=list)
+    delivered: list[tuple[float, float]] = field(default_factory=list)
+    images: int = 0
+    invalid_reason: str = ""
+
+
+def options_of(point: Point, bench: Bench) -> tuple[Option, ...]:
+    """What the unit may choose from at a point."""
+    edge, cloud = bench.profiles(point.network, point.device)
+    return options(bench.bundles[point.network].manifest, edge, cloud)
+
+
+def replay(
+    bench: Bench, point: Point, scenario: Scenario, *, name: str, arm: Arm, paced: Pace, record: Record, seed: int
+) -> Run:
+    """Has the unit do a stream of images while the link goes through a scenario; `name` is the samples' arm.
+
+    Raises:
+        LinkError: the cloud could not be reached before the scenario began, or the link is gone.
+    """
+    link = bench.link
+    if link is None:
+        raise ValueError("set the link first")
+    bench.hold(rate_bps=point.rate_bps, rtt_s=point.rtt_s, seed=seed)
+    bench.ask("stream_open", image=point.image, codec=arm.codec)
+    run = Run()
+
+    def take(event: Mapping[str, Any]) -> None:
+        sample = sample_of_image(event, point, name)
+        run.samples.append(sample)
+        record(sample)
+
+    from_s = link.change(scenario.profile(point.rtt_s, seed))
+    answer = bench.ask(
+        "stream",
+        event=take,
+        cut=arm.cut,
+        zero_s=link.epoch_monotonic_s + from_s,
+        period_s=paced.period_s,
+        until_s=scenario.length_s,
+        room=ROOM,
+    )
+    run.images = int(answer["images"])
+    report = link.report()
+    run.delivered = delivered(report, from_s, scenario.length_s)
+    run.invalid_reason = str(report.since_change["invalid_reason"])
+    # So that what comes next finds a link, whatever this one ended with.
+    bench.hold(rate_bps=point.rate_bps, rtt_s=point.rtt_s, seed=seed)
+    return run
+
+
+def sample_of_image(event: Mapping[str, Any], point: Point, arm: str) -> Sample:
+    """The sample that an image's event makes; its time is from when the image was there to its result."""
+    return Sample(
+        point=point.key,
+        arm=arm,
+        turn=event["index"],
+        total_s=event["end_s"] - event["due_s"],
+        cut=event["cut"],
+        codec=event["codec"],
+        payload_bytes=event["payload_bytes"],
+        where=event["where"],
+        at_s=event["due_s"],
+        error=event["error"],
+        steps_s=event["steps_s"],
+        extra={name: event[name] for name in ("start_s", "end_s", "note", "bandwidth_bps", "rtt_s")},
+    )
+
+
+def delivered(report: LinkReport, from_s: float, length_s: float) -> list[tuple[float, float]]:
+    """(middle of a second, bit/s) that arrived at the far end, from the link's own record of each second."""
+    found = []
+    for second, count in enumerate(report.up_bytes_per_s):
+        at_s = second + 0.5 - from_s
+        if 0 <= at_s <= length_s:
+            found.append((at_s, 8.0 * count))
+    return found

@@ -1,0 +1,134 @@
+"""`trace`: a recorded drive, replayed for a planned stream of images and again for streams at fixed cuts.
+
+See `trace_scores` for what the figures are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from suture_edge.settings import AUTO
+from suture_models.manifest import LAST_CUT
+from suture_protocol.errors import UsageError
+from suture_simulators.experiments import scenarios, streaming
+from suture_simulators.experiments.clairvoyant import Option, best_at, title
+from suture_simulators.experiments.scenarios import Scenario
+from suture_simulators.experiments.streaming import PERIOD_MIN_S, SPLIT, Arm, Pace, Run
+from suture_simulators.experiments.trace_scores import fixed_options
+from suture_simulators.experiments.types import Grid, Point, Record, Results, Settings
+from suture_simulators.lines import TracedLine
+
+if TYPE_CHECKING:
+    from suture_simulators.experiments.bench import Bench
+    from suture_simulators.experiments.page import Section
+
+#: Fixed cuts that drive as well: those predicted best, and in a full run both ends too.
+_PREDICTED_BEST: Final = 2
+_QUICK_PREDICTED_BEST: Final = 1
+#: Connecting, warming up and calibrating again, for each replay.
+_AROUND_S: Final = 5.0
+
+
+class Trace:
+    """See the module."""
+
+    name = "trace"
+    title = "A recorded drive: the link, the plan and the time to result"
+
+    def grid(self, *, quick: bool) -> Grid:
+        """See `Experiment.grid`; `samples` times the shortest period is how much of the drive is replayed."""
+        return Grid(rates_bps=(), rtts_s=(0.04,), devices=("pi-zero-2",), samples=48 if quick else 120)
+
+    def points(self, settings: Settings) -> Sequence[Point]:
+        """See `Experiment.points`; the first image serves all."""
+        if settings.rates_bps:
+            raise UsageError("--rates: `trace` takes its rates from --trace")
+        image = next(iter(settings.images))
+        traces = scenarios.traces(settings.traces)
+        return [
+            Point(
+                network=network,
+                device=device.name,
+                rate_bps=round(trace.mean_bps(), -3),
+                rtt_s=rtt_s,
+                image=image,
+                scenario=trace.name,
+            )
+            for device in settings.devices
+            for network in settings.bundles
+            for rtt_s in settings.rtts_s
+            for trace in traces
+        ]
+
+    def estimate_s(self, point: Point, bench: Bench, settings: Settings) -> float:
+        """See `Experiment.estimate_s`."""
+        known = streaming.options_of(point, bench)
+        scenario = _scenario(point, settings)
+        return (1 + len(_fixed(point, known, scenario, settings))) * (scenario.length_s + _AROUND_S)
+
+    def run(self, point: Point, bench: Bench, record: Record, settings: Settings) -> Mapping[str, Any]:
+        """See `Experiment.run`: the planned stream's replay, then each fixed cut's, over the same part of the drive."""
+        known = streaming.options_of(point, bench)
+        scenario = _scenario(point, settings)
+        paced = _pace(point, known, scenario, bench.before_s())
+        fixed = _fixed(point, known, scenario, settings)
+        rates = {rate for at_s, rate in scenario.trace.steps if rate > 0 and at_s < scenario.length_s}
+        met = {best_at(known, rate, point.rtt_s).cut for rate in rates}
+        bench.ask("prepare", cuts=sorted({*met, *(option.cut for option in fixed), LAST_CUT}))
+        arms = {SPLIT: Arm(cut=AUTO), **{title(o): Arm(cut=o.cut, codec=o.codec) for o in fixed}}
+        runs: dict[str, Run] = {}
+        for name, arm in arms.items():
+            runs[name] = streaming.replay(
+                bench, point, scenario, name=name, arm=arm, paced=paced, record=record, seed=settings.seed
+            )
+        invalid = [f"{arm}: {run.invalid_reason}" for arm, run in runs.items() if run.invalid_reason]
+        return {
+            "scenario": scenario.to_json(),
+            "options": [option.to_json() for option in known],
+            "pace": asdict(paced),
+            "images": {arm: run.images for arm, run in runs.items()},
+            "delivered": runs[SPLIT].delivered,
+            "invalid_reason": "; ".join(invalid),
+        }
+
+    def figures(self, results: Results) -> dict[str, float]:
+        """See `Experiment.figures`."""
+        from suture_simulators.experiments.trace_report import figures
+
+        return figures(results)
+
+    def table(self, results: Results) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+        """See `Experiment.table`."""
+        from suture_simulators.experiments.trace_report import table
+
+        return table(results)
+
+    def sections(self, results: Results) -> Sequence[Section]:
+        """See `Experiment.sections`."""
+        from suture_simulators.experiments.trace_report import sections
+
+        return sections(results)
+
+
+def _pace(point: Point, known: Sequence[Option], scenario: Scenario, before_s: float) -> Pace:
+    """So that the best plan can follow at the slowest rate; without any link that is to do all on the unit."""
+    slowest_bps = min(rate_bps for _, rate_bps in scenario.to_json()["steps"])
+    return streaming.pace(best_at(known, slowest_bps, point.rtt_s).at(slowest_bps, point.rtt_s), before_s)
+
+
+def _scenario(point: Point, settings: Settings) -> Scenario:
+    trace = next(found for found in scenarios.traces(settings.traces) if found.name == point.scenario)
+    return scenarios.window(trace, settings.samples * PERIOD_MIN_S)
+
+
+def _fixed(point: Point, known: Sequence[Option], scenario: Scenario, settings: Settings) -> list[Option]:
+    return fixed_options(
+        known,
+        TracedLine(scenario.trace),
+        scenario.length_s,
+        point.rtt_s,
+        predicted_best=_QUICK_PREDICTED_BEST if settings.quick else _PREDICTED_BEST,
+        ends=not settings.quick,
+    )

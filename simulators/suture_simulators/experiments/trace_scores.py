@@ -1,0 +1,104 @@
+"""How a planned stream did on a recorded drive: against a clairvoyant, and against every fixed cut that drove it too.
+
+`vs_clairvoyant`: median over images of the time from begin to result ÷ the clairvoyant's, who begins the same image at
+the same moment with the same profiles, knows the rate that the line is going to have, integrates it over the transfer,
+and takes the best cut and codec. Waiting for the image before is in neither.
+
+`vs_best_fixed`: the planned stream's mean time from image to result, waiting included, ÷ the least mean of the streams
+at one fixed cut that were replayed on the same drive. A mean, since one image stuck in an outage is what a good plan
+avoids and a median would not see.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from suture_models.manifest import INPUT_CUT, LAST_CUT
+from suture_simulators.experiments.clairvoyant import Option, best_over
+from suture_simulators.experiments.streaming import SPLIT
+from suture_simulators.experiments.types import Sample
+from suture_simulators.lines import TracedLine
+
+#: How many moments of the drive a fixed cut's prediction is averaged over.
+_MOMENTS = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Foreseen:
+    """What the clairvoyant would have needed for one image, and by which cut; `start_s` is when it was begun."""
+
+    start_s: float
+    cut: str
+    codec: str
+    total_s: float
+
+
+def foreseen(samples: Sequence[Sample], known: Sequence[Option], line: TracedLine, rtt_s: float) -> list[Foreseen]:
+    """One for each sample; its reading and preprocessing are those measured, as no plan changes them."""
+    found = []
+    for sample in samples:
+        before_s = sample.steps_s.get("preprocess", 0.0)
+        start_s = sample.extra["start_s"]
+        best = best_over(known, line, start_s + before_s, rtt_s)
+        total_s = before_s + best.over(line, start_s + before_s, rtt_s)
+        found.append(Foreseen(start_s=start_s, cut=best.cut, codec=best.codec, total_s=total_s))
+    return found
+
+
+def vs_clairvoyant(samples: Sequence[Sample], clairvoyant: Sequence[Foreseen]) -> list[float]:
+    """Measured ÷ foreseen time of each image that has a result, from its begin."""
+    return [
+        (sample.extra["end_s"] - sample.extra["start_s"]) / seen.total_s
+        for sample, seen in zip(samples, clairvoyant, strict=True)
+        if sample.ok
+    ]
+
+
+def mean_s(samples: Sequence[Sample]) -> float:
+    """Mean time from image to result; inf where nothing came back."""
+    times = [sample.total_s for sample in samples if sample.ok]
+    return statistics.fmean(times) if times else float("inf")
+
+
+def vs_best_fixed(by_arm: Mapping[str, Sequence[Sample]]) -> tuple[float, str]:
+    """The planned stream's mean ÷ the best fixed cut's, and which cut that is.
+
+    Raises:
+        ValueError: no planned stream, or no fixed one.
+    """
+    fixed = {arm: mean_s(samples) for arm, samples in by_arm.items() if arm != SPLIT}
+    if not fixed or SPLIT not in by_arm:
+        raise ValueError("comparing takes a planned stream and one at a fixed cut")
+    best = min(fixed, key=fixed.__getitem__)
+    return mean_s(by_arm[SPLIT]) / fixed[best], best
+
+
+def expected_s(option: Option, line: TracedLine, length_s: float, rtt_s: float) -> float:
+    """Mean time of an option over a drive, images begun evenly over it and none waiting."""
+    moments = [length_s * i / _MOMENTS for i in range(_MOMENTS)]
+    return statistics.fmean(option.over(line, moment, rtt_s) for moment in moments)
+
+
+def fixed_options(
+    known: Sequence[Option], line: TracedLine, length_s: float, rtt_s: float, *, predicted_best: int, ends: bool
+) -> list[Option]:
+    """The fixed cuts to drive with: the predicted best ones, each with its best codec, and both ends.
+
+    Args:
+        known: What there is to choose from.
+        line: The drive.
+        length_s: Its length.
+        rtt_s: Round trip.
+        predicted_best: How many of those that are predicted best.
+        ends: Whether cut 0 and the last one are among them in any case.
+    """
+    ranked = sorted(known, key=lambda option: expected_s(option, line, length_s, rtt_s))
+    best: dict[str, Option] = {}
+    for option in ranked:
+        best.setdefault(option.cut, option)
+    wanted = list(best)[:predicted_best]
+    if ends:
+        wanted += [cut for cut in (INPUT_CUT, LAST_CUT) if cut in best and cut not in wanted]
+    return [best[cut] for cut in wanted]

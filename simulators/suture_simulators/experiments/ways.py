@@ -1,0 +1,181 @@
+"""The ways from an image file to a result, each as it really runs on the slowed unit over its one connection."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suture_edge.client import CloudClient
+from suture_edge.heads import Heads
+from suture_edge.outputs import readable
+from suture_edge.settings import AUTO
+from suture_edge.slowdown import Slowdown
+from suture_edge.unit import Unit, UnitSettings
+from suture_edge.uploads import CloudRequest
+from suture_models.manifest import INPUT_CUT, LAST_CUT
+from suture_models.picture import Picture
+from suture_models.preprocess import preprocess
+from suture_partitioner.link import LinkEstimator
+from suture_partitioner.types import Plan
+from suture_protocol.errors import LinkError, SutureError
+from suture_protocol.events import TensorHeader
+from suture_protocol.service import FILE_CODEC
+
+#: A full-size DICOM file takes 33 s at 1 Mbit/s.
+TIMEOUT_S: Final = 180.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """One study as the unit has it: the file, the network's input, and what reading and preprocessing took there."""
+
+    name: str
+    file: bytes
+    image: NDArray[Any]
+    read_s: float
+    preprocess_s: float
+
+    @property
+    def before_s(self) -> float:
+        """Time until the network's input is there."""
+        return self.read_s + self.preprocess_s
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """One result by one way. `total_s` is from the file to the result."""
+
+    total_s: float
+    cut: str
+    codec: str
+    payload_bytes: int
+    where: str
+    outputs: dict[str, Any]
+    steps_s: dict[str, float] = field(default_factory=dict)
+
+
+class Ways:
+    """All ways for one network and study over one warm connection. Not thread-safe."""
+
+    def __init__(
+        self,
+        heads: Heads,
+        client: CloudClient,
+        study: Prepared,
+        slow: Slowdown,
+        factor: float,
+        open_file: Callable[[], bytes],
+    ) -> None:
+        """Prepares; nothing is sent yet. `open_file` reads the file's bytes."""
+        self._heads = heads
+        self._client = client
+        self._study = study
+        self._slow = slow
+        self._read_file = slow(open_file)
+        self._picture = as_picture(study)
+        check = preprocess(self._picture, heads.bundle.manifest.network)
+        if not np.array_equal(check, study.image):
+            raise SutureError(f"{study.name}: the preprocessed image does not stay as it is when preprocessed again")
+        self._settings = UnitSettings(device_factor=factor, timeout_s=TIMEOUT_S)
+        self._by_codec: dict[tuple[str, tuple[tuple[str, str], ...]], Unit] = {}
+        self._link = LinkEstimator()
+        self.unit = Unit(heads, client, self._settings, slow=slow, link=self._link)
+
+    def plan(self) -> Plan:
+        """The plan for the link as the traffic has shown it so far."""
+        return self.unit.plan([self._study.image], self._study.before_s)
+
+    def infer(self, cut: str = AUTO, codec: str = "", config: tuple[tuple[str, str], ...] = ()) -> Outcome:
+        """One result by way of a cut.
+
+        Args:
+            cut: Its id, or `auto` to plan.
+            codec: Forces a codec, with its settings in `config`; empty for the planned or default one.
+            config: The codec's settings, as on the wire.
+
+        Raises:
+            LinkError: the cloud could not be reached; what the unit then finishes alone is no result of this way.
+        """
+        return self._infer(self._unit(codec, config) if codec else self.unit, cut)
+
+    def alone(self, heads: Heads) -> Outcome:
+        """One result without the cloud, on other heads than the split's."""
+        unit = Unit(heads, None, self._settings, slow=self._slow)
+        return self._infer(unit, LAST_CUT)
+
+    def send_file(self) -> Outcome:
+        """One result from the file as it is; the cloud reads, preprocesses and infers.
+
+        Raises:
+            LinkError: the cloud could not be reached.
+            Refused: it takes no files, or cannot read this one.
+        """
+        start_s = time.perf_counter()
+        payload = self._read_file()
+        sent_s = time.perf_counter()
+        header = TensorHeader(dtype="uint8", shape=(len(payload),), payload_bytes=len(payload))
+        bundle = self._heads.bundle
+        request = CloudRequest(
+            bundle_digest=bundle.digest,
+            cut_id=INPUT_CUT,
+            variant_id="",
+            codec=FILE_CODEC,
+            tensors=(header,),
+            payload=payload,
+        )
+        result = self._client.infer(request, timeout_s=TIMEOUT_S)
+        end_s = time.perf_counter()
+        self.unit.learn(result)
+        took = result.timings
+        in_cloud_s = {"queue": took.queue_s, "decode": took.decode_s, "tail": took.tail_s}
+        transfer_s = max(end_s - sent_s - sum(in_cloud_s.values()), 0.0)
+        return Outcome(
+            total_s=end_s - start_s,
+            cut=INPUT_CUT,
+            codec=FILE_CODEC,
+            payload_bytes=result.payload_bytes,
+            where="cloud",
+            outputs=readable(result.outputs, bundle.manifest.network, self._study.name, None),
+            steps_s={"read": sent_s - start_s, "transfer": transfer_s, **in_cloud_s},
+        )
+
+    def _unit(self, codec: str, config: tuple[tuple[str, str], ...]) -> Unit:
+        key = (codec, config)
+        if key not in self._by_codec:
+            settings = dataclasses.replace(self._settings, codec=codec, codec_config=config)
+            self._by_codec[key] = Unit(self._heads, self._client, settings, slow=self._slow, link=self._link)
+        return self._by_codec[key]
+
+    def _infer(self, unit: Unit, cut: str) -> Outcome:
+        found = unit.infer(self._study.name, lambda: self._picture, cut)
+        if found.error or found.note or found.steps is None:
+            raise LinkError(found.error or found.note or "no result")
+        # What the unit spent on preprocessing what is preprocessed already is no part of the way.
+        steps = dataclasses.replace(found.steps, preprocess_s=self._study.before_s)
+        return Outcome(
+            total_s=steps.total_s,
+            cut=found.cut,
+            codec=found.codec,
+            payload_bytes=found.payload_bytes,
+            where=found.where,
+            outputs=found.outputs,
+            steps_s={name.removesuffix("_s"): value for name, value in dataclasses.asdict(steps).items()},
+        )
+
+
+def as_picture(study: Prepared) -> Picture:
+    """The network's input as a picture that preprocessing leaves as it is."""
+    values = study.image[0, 0] if study.image.shape[1] == 1 else study.image[0].transpose(1, 2, 0)
+    return Picture(
+        name=study.name,
+        kind="image",
+        values=np.ascontiguousarray(values),
+        bits=8 * values.dtype.itemsize,
+        value_range=(0.0, float(np.iinfo(values.dtype).max)),
+    )

@@ -1,0 +1,81 @@
+"""`trace`: what its figures are, from drives made up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suture_protocol.errors import UsageError
+from suture_simulators.experiments.clairvoyant import Option, line_from_json
+from suture_simulators.experiments.trace import Trace
+from suture_simulators.experiments.trace_scores import fixed_options, foreseen, vs_best_fixed, vs_clairvoyant
+from suture_simulators.experiments.types import Sample, Settings, device_of
+from suture_simulators.link_profile import TCP_PAYLOAD_SHARE
+
+LOCAL = Option(cut="last", codec="", payload_bytes=0, edge_s=0.5, cloud_s=0.0)
+INPUT = Option(cut="0", codec="zstd", payload_bytes=200_000, edge_s=0.0, cloud_s=0.1)
+MIDDLE = Option(cut="relu", codec="zstd", payload_bytes=40_000, edge_s=0.1, cloud_s=0.1)
+LARGER = Option(cut="relu", codec="raw", payload_bytes=80_000, edge_s=0.1, cloud_s=0.1)
+KNOWN = (INPUT, LARGER, MIDDLE, LOCAL)
+#: Fast, gone, slow.
+LINE = line_from_json([[0.0, 20e6], [10.0, 0.0], [20.0, 0.1e6]])
+
+
+def image(start_s: float, took_s: float, *, waited_s: float = 0.0, error: str = "") -> Sample:
+    extra: dict[str, Any] = {"start_s": start_s, "end_s": start_s + took_s, "note": ""}
+    return Sample(
+        point="p", arm="split", turn=0, total_s=took_s + waited_s, cut="relu", steps_s={"preprocess": 0.05},
+        extra=extra, error=error,
+    )  # fmt: skip
+
+
+def test_the_clairvoyant_takes_the_link_while_it_is_good_and_the_unit_before_it_goes() -> None:
+    seen = foreseen([image(1.0, 1.0), image(9.9, 1.0), image(30.0, 1.0)], KNOWN, LINE, 0.04)
+    assert [one.cut for one in seen] == ["0", "last", "last"]
+    over_s = 8 * INPUT.payload_bytes / (20e6 * TCP_PAYLOAD_SHARE)
+    assert seen[0].total_s == pytest.approx(0.05 + 0.1 + 0.04 + over_s)
+    assert seen[1].total_s == pytest.approx(0.55)
+
+
+def test_against_the_clairvoyant_waiting_does_not_count_and_an_image_without_result_is_left_out() -> None:
+    samples = [image(11.0, 1.1, waited_s=5.0), image(12.0, 0.55), image(13.0, 9.0, error="refused")]
+    seen = foreseen(samples, KNOWN, LINE, 0.04)
+    assert vs_clairvoyant(samples, seen) == pytest.approx([2.0, 1.0])
+
+
+def test_the_best_fixed_cut_is_the_one_with_the_least_mean_waiting_included() -> None:
+    by_arm = {
+        "split": [image(0.0, 0.4), image(1.0, 0.4)],
+        "relu zstd": [image(0.0, 0.1), image(1.0, 0.1, waited_s=8.0)],
+        "last": [image(0.0, 0.5), image(1.0, 0.5)],
+    }
+    assert vs_best_fixed(by_arm) == (pytest.approx(0.8), "last")
+    with pytest.raises(ValueError, match="fixed cut"):
+        vs_best_fixed({"split": by_arm["split"]})
+
+
+def test_fixed_cuts_are_those_predicted_best_with_their_best_codec_and_both_ends() -> None:
+    chosen = fixed_options(KNOWN, LINE, 10.0, 0.04, predicted_best=1, ends=False)
+    assert len(chosen) == 1
+    assert not chosen[0].local
+    assert {o.cut for o in fixed_options(KNOWN, LINE, 10.0, 0.04, predicted_best=2, ends=True)} == {"0", "relu", "last"}
+    assert LARGER not in fixed_options(KNOWN, LINE, 10.0, 0.04, predicted_best=3, ends=True)
+    # Over all of the drive the outage would hold up whatever needs the link.
+    assert fixed_options(KNOWN, LINE, 40.0, 0.04, predicted_best=1, ends=False) == [LOCAL]
+
+
+def test_a_drive_takes_no_rates_of_its_own(tmp_path: Path) -> None:
+    settings = Settings(
+        experiment="trace",
+        out=tmp_path,
+        bundles={"tiny": tmp_path},
+        devices=(device_of("16"),),
+        rates_bps=(1e6,),
+        rtts_s=(0.04,),
+        images={"chest": tmp_path},
+        samples=4,
+    )
+    with pytest.raises(UsageError, match="--rates"):
+        Trace().points(settings)
