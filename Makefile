@@ -66,11 +66,14 @@ bundles/%/manifest.json: | $(DEV) $(HOUSE)
 	@$(BIN)/suture build $*
 
 .PHONY: bench
-bench: $(BENCHED:%=bundles/%/manifest.json) ## measure this machine; each figure's page goes to docs/benchmarks
+bench: $(BENCHED:%=bundles/%/manifest.json) bundles/resnet50/manifest.json ## measure this machine; each figure's page goes to docs/benchmarks
 	@status=0; cd docs/benchmarks; python=../../$(BIN)/python; trained=../../bundles/pneumonia_mobilenet_v2; \
 	  $$python bench_loopback.py --bundle $$trained || status=1; \
 	  $$python bench_speed.py $(BENCHED:%=../../bundles/%) || status=1; \
 	  $$python bench_footprint.py --bundle $$trained || status=1; \
+	  $$python bench_link.py || status=1; \
+	  $$python bench_device.py ../../bundles/mobilenet_v2 ../../bundles/resnet50 || status=1; \
+	  $$python bench_backends.py --bundle $$trained || status=1; \
 	  if [ -n "$${SUTURE_DATA:-}" ]; then \
 	    $$python bench_pneumonia.py --data "$$SUTURE_DATA" --bundle $$trained || status=1; \
 	  else echo "bench_pneumonia: left out, SUTURE_DATA is not set"; fi; exit $$status
