@@ -38,6 +38,7 @@ def run_and_look(whole: int, interrupted: int, seed: int = 1) -> Leftovers:
     environment = {**os.environ, _MARK: mark}
     devices, namespaces = _devices(), _namespaces()
     statuses: dict[str, list[int]] = {"whole": [], "Ctrl-C": [], "kill -9": []}
+    hung: list[str] = []
     for _ in range(whole):
         statuses["whole"].append(_start(["true"], environment).wait())
     for turn in range(interrupted):
@@ -47,13 +48,19 @@ def run_and_look(whole: int, interrupted: int, seed: int = 1) -> Leftovers:
             process.kill()
         else:
             os.killpg(process.pid, signal.SIGINT)
-        statuses["kill -9" if turn % 2 else "Ctrl-C"].append(process.wait(_GONE_S))
+        how = "kill -9" if turn % 2 else "Ctrl-C"
+        try:
+            statuses[how].append(process.wait(_GONE_S))
+        except subprocess.TimeoutExpired:
+            hung.append(f"a run still ran {_GONE_S:.0f} s after {how}")
+            process.kill()
+            process.wait()
     end_s = time.monotonic() + _GONE_S
     while (left := _left(mark, devices, namespaces)) and time.monotonic() < end_s:
         time.sleep(0.2)
     if any(statuses["whole"]):
         left.append(f"a whole run failed: {statuses['whole']}")
-    return Leftovers(left=left, statuses=statuses)
+    return Leftovers(left=left + hung, statuses=statuses)
 
 
 def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -125,14 +125,18 @@ def _build(
         step("writing the interchange graph")
         onnx_path = Path(scratch) / "network.onnx"
         kept = _write_onnx(exported, onnx_path)
+        openvino = None
         if "openvino" in settings.engines:
-            kept &= _openvino_names(onnx_path)
+            step("OpenVINO: converting")
+            openvino, names = _openvino(onnx_path)
+            kept &= names
         cuts = enumerate_cuts(exported.graph, network.spec.input, exported.outputs, exported.crossable & kept)
         tensors = tuple({t.name: t for cut in cuts[1:-1] for t in cut.boundary}.values())
         step("calibrating")
         source = Source(
             root=root,
             onnx_path=onnx_path,
+            openvino=openvino,
             program=exported.program,
             cuts=cuts,
             tensors=tensors,
@@ -194,12 +198,13 @@ def _write_onnx(exported: Exported, path: Path) -> frozenset[str]:
     )
 
 
-def _openvino_names(onnx_path: Path) -> frozenset[str]:
-    """Tensor names that survive OpenVINO's conversion; it renames a few, and there the network is not cut."""
+def _openvino(onnx_path: Path) -> tuple[Any, frozenset[str]]:
+    """OpenVINO's model, and the tensor names that survive; it renames a few, and there the network is not cut."""
     from suture_models.ovgraph import ports_by_name
     from suture_models.quantisers.openvino import convert
 
-    return frozenset(ports_by_name(convert(onnx_path)))
+    model = convert(onnx_path)
+    return model, frozenset(ports_by_name(model))
 
 
 @contextlib.contextmanager

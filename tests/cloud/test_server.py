@@ -250,6 +250,22 @@ def test_a_file_is_refused_unless_the_cloud_was_started_to_take_it(edge, bundle)
     assert refused.value.code == "files_not_allowed"
 
 
+@pytest.mark.parametrize("codec", ["jpegxl", "webp"])
+def test_codecs_for_experiments_are_refused_unless_the_cloud_was_started_for_them(edge, bundle, codec):
+    pytest.importorskip("imagecodecs", reason="needs the experiments' libraries: pip install 'suture[experiment]'")
+    request = request_of([_picture()], get_codec(codec), bundle_digest=bundle.digest, cut_id="0", variant_id="")
+    with pytest.raises(Refused, match="only where it was started") as refused:
+        edge.infer(request)
+    assert refused.value.code == "unsupported"
+    with (
+        RunningCloud(bundle, allow_files=True) as cloud,
+        CloudClient(cloud.address, PlainChannels(insecure=True)) as willing,
+    ):
+        willing.connect()
+        seen = get_codec(codec).decode(request.payload, _picture().shape, "uint8")
+        np.testing.assert_array_equal(willing.infer(request).outputs["score"], whole(seen))
+
+
 def test_a_file_is_read_preprocessed_and_computed_whole(bundle):
     with (
         RunningCloud(bundle, allow_files=True) as cloud,

@@ -1,11 +1,12 @@
 """Every network of the zoo, built for real: each cut computes what the whole network does, on each engine.
 
-Three networks are checked at all their candidate cuts, the others at a sample; `make verify-zoo` checks all of all,
-LiteRT's artefacts included.
+Three networks are checked at all their candidate cuts, and in torch at all the others that they list; the rest at a
+sample. `make verify-zoo` checks all of all, LiteRT's artefacts included.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ from suture_partitioner.device import processor_class
 from tests.processes import Command, running_cloud
 
 ALL_CUTS = ("mobilenet_v2", "efficientnet_lite0", "unet")
+PACKAGED = "pneumonia_mobilenet_v2"
 #: Wire-worthy multi-tensor cuts must be among the sample of these.
 MULTI_TENSOR = ("densenet121", "vit_s16")
 SAMPLE = 3
@@ -50,14 +52,27 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Bundle]:
     return build
 
 
-@pytest.mark.parametrize("name", [n for n in network_names() if n != "pneumonia_mobilenet_v2"])
+@pytest.mark.parametrize("name", [n for n in network_names() if n != PACKAGED])
 def test_every_cut_computes_what_the_whole_network_does(name: str, built: Callable[[str], Bundle]) -> None:
-    bundle = built(name)
+    check(built(name), chosen_cuts(name, built(name)))
 
-    findings = list(verify(bundle, inputs(bundle.manifest.network)[:1], chosen_cuts(name, bundle)))
+
+def test_the_trained_networks_cuts_compute_what_the_whole_does(pneumonia_bundle: Bundle) -> None:
+    check(pneumonia_bundle, chosen_cuts(PACKAGED, pneumonia_bundle))
+
+
+@pytest.mark.parametrize("name", ALL_CUTS)
+def test_cuts_that_no_plan_would_choose_are_sound_in_torch(name: str, built: Callable[[str], Bundle]) -> None:
+    bundle = built(name)
+    torch_only = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, variants=()))
+    check(torch_only, [cut for cut in bundle.manifest.cuts if not cut.candidate])
+
+
+def check(bundle: Bundle, cuts: list[Cut]) -> None:
+    findings = list(verify(bundle, inputs(bundle.manifest.network)[:1], cuts))
 
     wrong = [f for f in findings if not f.ok]
-    assert findings
+    assert len(findings) >= len(cuts) > 0
     assert not wrong, "\n".join(f"{f.cut_id} {f.arm} {f.what}: {f.figure} {f.note}" for f in wrong)
 
 

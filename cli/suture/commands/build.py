@@ -49,7 +49,7 @@ def build(
 ) -> None:
     """Export, calibrate and quantise a network into a bundle that both sides load."""
     from suture_models.build import BuildSettings, available_engines
-    from suture_models.calibration import calibration_inputs
+    from suture_models.calibration import quantising_inputs
     from suture_models.zoo.registry import load_network
 
     console = stderr_console()
@@ -58,7 +58,7 @@ def build(
     def refused(error: InputRefused) -> None:
         console.print(f"calibration: {error}", markup=False)
 
-    chosen = calibration_inputs(loaded.spec, calibration, refused)
+    chosen = quantising_inputs(loaded.spec, calibration, refused)
     engines = tuple(engine or available_engines())
     if not engine and "litert" not in engines:
         console.print("no LiteRT artefacts: pip install 'suture[build-litert]' adds their converter", markup=False)

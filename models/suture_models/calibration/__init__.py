@@ -1,7 +1,4 @@
-"""Calibration inputs: from the user's directory, or from the few radiographs that the package carries.
-
-Only building imports this.
-"""
+"""Inputs to calibrate with: from the user's directory, or the few radiographs that the package carries. Torch-free."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from suture_models.calibration.leaves import dead_leaves
 from suture_models.manifest import NetworkSpec
 from suture_models.preprocess import preprocess
 from suture_models.walk import find_inputs, group_series, read_file, read_series
@@ -21,6 +19,7 @@ from suture_protocol.errors import InputRefused, UsageError
 #: More change the ranges little and cost time in every engine's quantiser.
 MAX_INPUTS = 64
 _SYNTHETIC = 8
+_LEAVES = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,10 +30,33 @@ class Calibration:
     origin: str
 
 
+def quantising_inputs(
+    spec: NetworkSpec, folder: Path | None, refused: Callable[[InputRefused], None] = lambda _error: None
+) -> Calibration:
+    """Inputs to quantise `spec`'s network with: as `calibration_inputs`, and synthetic ones if it is trained on colour.
+
+    The package's radiographs are grey and leave colour unseen; with these each channel takes its whole range. Not with
+    random weights: activations of an untrained EfficientNet-B0 grow a thousandfold on such pictures, and ranges that
+    hold those leave nothing for its other inputs. A user's own folder is used as it is.
+
+    Raises:
+        UsageError: `folder` has no usable file.
+    """
+    found = calibration_inputs(spec, folder, refused)
+    colour = spec.kind == "image" and spec.preprocess.channels == 3 and spec.input.dtype == "uint8"
+    if folder is not None or not colour or spec.weights != "trained":
+        return found
+    height, width = spec.input.shape[-2:]
+    drawn = (dead_leaves((height, width), seed=seed) for seed in range(_LEAVES))
+    leaves = tuple(np.ascontiguousarray(picture.transpose(2, 0, 1)[np.newaxis]) for picture in drawn)
+    origin = f"{found.origin} and {_LEAVES} synthetic colour pictures (dead leaves, seeds 0 to {_LEAVES - 1})"
+    return Calibration(inputs=found.inputs + leaves, origin=origin)
+
+
 def calibration_inputs(
     spec: NetworkSpec, folder: Path | None, refused: Callable[[InputRefused], None] = lambda _error: None
 ) -> Calibration:
-    """Inputs to calibrate `spec`'s network with: `folder`'s, else the package's radiographs, else seeded noise.
+    """Inputs that `spec`'s network takes: `folder`'s, else the package's radiographs, else seeded noise.
 
     At most `MAX_INPUTS` are used, spread evenly over the folder. `refused` is told of each file that cannot be used.
 

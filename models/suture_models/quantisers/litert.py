@@ -19,7 +19,9 @@ from suture_models.guard import one_line, quiet_stderr
 from suture_models.litertgraph import ordered_outputs
 from suture_models.manifest import LAST_CUT, Cut, QuantParams, TensorSpec
 from suture_models.program import Program, subgraph
-from suture_protocol.errors import BundleError, CapabilityMissing
+from suture_models.quantisers.litertflat import last_layer, recipe, with_corrected_biases
+from suture_models.quantisers.rounding import Shift
+from suture_protocol.errors import BundleError
 
 #: LiteRT codes are int8; the wire's are uint8.
 _CODE_SHIFT = 128
@@ -41,35 +43,41 @@ def default_cuts(cuts: Sequence[Cut], count: int = 8) -> list[Cut]:
     return [c for c in cuts if c in chosen or c.id == LAST_CUT]
 
 
-def convert(program: Program, cut: Cut, inputs: Sequence[NDArray[Any]], float_path: Path, int8_path: Path) -> None:
-    """Writes the head of `cut` as two flat buffers, float and INT8 (static ranges, per-channel weights).
+def convert(
+    program: Program,
+    outputs: Sequence[str],
+    inputs: Sequence[NDArray[Any]],
+    shifts: Sequence[Shift],
+    float_path: Path,
+    int8_path: Path,
+) -> None:
+    """Writes the head of `program` that computes `outputs` as two flat buffers, float and INT8.
+
+    `shifts` are those of the program's layers on the int8 grid (see `rounding`).
 
     Raises:
-        CapabilityMissing: the converter is not installed.
-        BundleError: it cannot convert this head; some operators it does not know (U-Net's transposed convolutions).
+        BundleError: the converter knows an operator not at all; some it does not survive, so that a job of its own
+            process calls this (see `litertjob`).
     """
-    try:
-        with _quiet():
-            import litert_torch
-            from ai_edge_litert.interpreter import Interpreter
-            from ai_edge_quantizer import quantizer, recipe
-    except ImportError as error:
-        raise CapabilityMissing("making LiteRT artefacts needs: pip install 'suture[build-litert]'") from error
-    alive = dataclasses.replace(program, weights=_without_dead_channels(program))
-    head = subgraph(alive, (program.input,), tuple(t.name for t in cut.boundary)).eval()
     with _quiet():
+        import litert_torch
+        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_quantizer import quantizer
+
+        head = subgraph(program, (program.input,), tuple(outputs)).eval()
         try:
             litert_torch.convert(head, (torch.from_numpy(inputs[0]),)).export(str(float_path))
         except Exception as error:  # the converter raises whatever its passes do
             raise BundleError(f"LiteRT's converter fails ({one_line(error)[:120]})") from error
+        kept = last_layer(float_path) if tuple(outputs) == program.outputs else None
         signature, arguments = next(iter(Interpreter(str(float_path)).get_signature_list().items()))
-        worker = quantizer.Quantizer(str(float_path), recipe.static_wi8_ai8())
+        worker = quantizer.Quantizer(with_corrected_biases(float_path, shifts, kept), recipe(kept))
         observed = [worker.calibrate({signature: [{arguments["inputs"][0]: array}]}) for array in inputs]
         worker.quantize(_widest(observed)).export_model(str(int8_path), overwrite=True)
 
 
-def _without_dead_channels(program: Program) -> dict[str, torch.Tensor]:
-    """The program's weights, with a trace put into output channels of convolutions that are (nearly) all zero.
+def without_dead_channels(program: Program) -> Program:
+    """The program with a trace put into output channels of convolutions that are (nearly) all zero.
 
     Biases are stored in steps of input scale x weight scale. A channel without weights has next to no weight scale, its
     bias overflows 32 bits, and what should be a constant is clipped: MobileNetV2 has such channels. The trace changes
@@ -85,7 +93,7 @@ def _without_dead_channels(program: Program) -> dict[str, torch.Tensor]:
         least = rows.abs().max() * _TRACE
         rows[rows.abs().amax(dim=1) < least, 0] = least
         weights[reference["w"]] = rows.reshape(weight.shape)
-    return weights
+    return dataclasses.replace(program, weights=weights)
 
 
 def _widest(observed: Sequence[dict[str, Any]]) -> dict[str, Any]:

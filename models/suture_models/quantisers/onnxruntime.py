@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from suture_models.manifest import ProcessorClass, QuantParams, TensorSpec
+from suture_models.quantisers.rounding import Grid, Shift, matching
+
+#: How weights are rounded per processor class. Kernels without 8-bit dot products widen unsigned weights before they
+#: add, while those for signed weights saturate.
+GRIDS: dict[ProcessorClass, Grid] = {"vnni": "int8", "plain": "uint8"}
 
 
 def prepare(source: Path, target: Path) -> None:
@@ -27,11 +33,12 @@ def prepare(source: Path, target: Path) -> None:
     onnx.save(model, target)
 
 
-def quantise(source: Path, target: Path, inputs: Sequence[NDArray[Any]], processor: ProcessorClass) -> None:
+def quantise(
+    source: Path, target: Path, inputs: Sequence[NDArray[Any]], shifts: Sequence[Shift], processor: ProcessorClass
+) -> None:
     """INT8 of the whole network: static, QDQ, per-channel weights, uint8 activations.
 
-    For processors without 8-bit dot products the weights are unsigned: kernels for those widen before they
-    add, while those for signed weights saturate.
+    `shifts` are those of the network's layers on the grid of `processor`; they are taken off the biases.
     """
     from onnxruntime import quantization as ortq
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -44,6 +51,7 @@ def quantise(source: Path, target: Path, inputs: Sequence[NDArray[Any]], process
     root.setLevel(logging.ERROR)
     try:
         quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
+        _correct_biases(folded, shifts)
         ortq.quantize_static(
             str(folded),
             str(target),
@@ -51,7 +59,7 @@ def quantise(source: Path, target: Path, inputs: Sequence[NDArray[Any]], process
             quant_format=ortq.QuantFormat.QDQ,
             per_channel=True,
             activation_type=ortq.QuantType.QUInt8,
-            weight_type=ortq.QuantType.QUInt8 if processor == "plain" else ortq.QuantType.QInt8,
+            weight_type=ortq.QuantType.QUInt8 if GRIDS[processor] == "uint8" else ortq.QuantType.QInt8,
         )
     finally:
         root.setLevel(level)
@@ -59,6 +67,25 @@ def quantise(source: Path, target: Path, inputs: Sequence[NDArray[Any]], process
     quantised = onnx.load(target)
     _free_outputs(quantised)
     onnx.save(onnx.shape_inference.infer_shapes(quantised), target)
+
+
+def _correct_biases(path: Path, shifts: Sequence[Shift]) -> None:
+    """Takes each layer's output shift off its bias, where both its weights and its bias are constants of its own."""
+    model = onnx.load(path)
+    constants = {i.name: i for i in model.graph.initializer}
+    uses = Counter(name for node in model.graph.node for name in node.input)
+    for node in model.graph.node:
+        if node.op_type not in ("Conv", "Gemm") or len(node.input) < 3:
+            continue
+        weight, bias = constants.get(node.input[1]), constants.get(node.input[2])
+        if weight is None or bias is None or uses[bias.name] > 1:
+            continue
+        array = numpy_helper.to_array(weight)
+        turned = node.op_type == "Gemm" and not any(a.name == "transB" and a.i for a in node.attribute)
+        shift = matching(shifts, array.T if turned else array.reshape(len(array), -1))
+        if shift is not None:
+            bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) - shift, bias.name))
+    onnx.save(model, path)
 
 
 def _free_outputs(model: Any) -> None:

@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 from suture_models.bundle import sha256_file
 from suture_models.manifest import ArtefactFile, Cut, Precision, ProcessorClass, QuantParams, TensorSpec, Variant
 from suture_models.program import Program
-from suture_protocol.errors import BundleError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
     """What every engine's artefacts are made from.
 
-    `calibrated` are our own quantisers for tensors that an engine's INT8 network does not quantise. `step` is called
+    `openvino` is the float network as OpenVINO reads it, None where nothing is made for OpenVINO. `calibrated` are our
+    own quantisers for tensors that an engine's INT8 network does not quantise. `step` is called
     with a text before each longer piece of work. What an engine could not do goes to `skipped`, a sentence each.
     """
 
     root: Path
     onnx_path: Path
+    openvino: Any
     program: Program
     cuts: tuple[Cut, ...]
     tensors: tuple[TensorSpec, ...]
@@ -52,8 +53,6 @@ def openvino_variants(source: Source) -> list[Variant]:
     from suture_models.quantisers import openvino
 
     folder = source.folder("openvino")
-    source.step("OpenVINO: converting")
-    model = openvino.convert(source.onnx_path)
 
     def variant(kind: str, precision: Precision, processor: ProcessorClass, quant: dict[str, QuantParams]) -> Variant:
         stem = folder / kind
@@ -73,11 +72,11 @@ def openvino_variants(source: Source) -> list[Variant]:
     made = []
     for processor in source.processors:
         source.step(f"OpenVINO: quantising for processors of class {processor}")
-        int8 = openvino.quantise(model, source.inputs, processor, transformer=source.transformer)
+        int8 = openvino.quantise(source.openvino, source.inputs, processor, transformer=source.transformer)
         openvino.save(int8, folder / f"int8-{processor}.xml")
         quant = {**source.calibrated, **openvino.graph_quantisers(int8, source.tensors)}
         made.append(variant(f"int8-{processor}", "int8", processor, quant))
-    openvino.save(model, folder / "f32.xml")
+    openvino.save(source.openvino, folder / "f32.xml")
     made.append(variant("f32", "f32", "any", {}))
     return made
 
@@ -85,6 +84,7 @@ def openvino_variants(source: Source) -> list[Variant]:
 def onnxruntime_variants(source: Source) -> list[Variant]:
     """`onnxruntime-f32` and one `onnxruntime-int8-<class>` per processor class."""
     from suture_models.quantisers import onnxruntime
+    from suture_models.quantisers.rounding import output_shifts
 
     folder = source.folder("onnxruntime")
     float_path = folder / "f32.onnx"
@@ -94,7 +94,8 @@ def onnxruntime_variants(source: Source) -> list[Variant]:
     for processor in source.processors:
         source.step(f"ONNX Runtime: quantising for processors of class {processor}")
         path = folder / f"int8-{processor}.onnx"
-        onnxruntime.quantise(float_path, path, source.inputs, processor)
+        shifts = output_shifts(source.program, source.inputs, onnxruntime.GRIDS[processor])
+        onnxruntime.quantise(float_path, path, source.inputs, shifts, processor)
         quant = {**source.calibrated, **onnxruntime.graph_quantisers(path, source.tensors)}
         made.append(_onnx_variant(source, path, "int8", processor, quant))
     made.append(_onnx_variant(source, float_path, "f32", "any", {}))
@@ -120,22 +121,34 @@ def litert_variants(source: Source) -> list[Variant]:
     One INT8 artefact serves every processor: LiteRT's kernels widen before they add.
     """
     from suture_models.quantisers import litert
+    from suture_models.quantisers.litertjob import Head, convert_heads
 
     folder = source.folder("litert")
     files: dict[str, dict[str, ArtefactFile]] = {"f32": {}, "int8": {}}
     quant: dict[str, QuantParams] = {}
     chosen = litert.default_cuts(source.cuts)
-    for place, cut in enumerate(chosen):
-        source.step(f"LiteRT: cut {place + 1} of {len(chosen)}")
-        float_path, int8_path = folder / f"f32-{cut.index}.tflite", folder / f"int8-{cut.index}.tflite"
-        try:
-            litert.convert(source.program, cut, source.inputs, float_path, int8_path)
-        except BundleError as error:
-            source.skipped.append(f"cut {cut.id}: {error}")
+    heads = [
+        Head(
+            cut_id=cut.id,
+            outputs=tuple(t.name for t in cut.boundary),
+            float_path=folder / f"f32-{cut.index}.tflite",
+            int8_path=folder / f"int8-{cut.index}.tflite",
+        )
+        for cut in chosen
+    ]
+    source.step(f"LiteRT: cut 1 of {len(chosen)}")
+    problems = convert_heads(source.program, source.inputs, heads)
+    for place, (cut, head, problem) in enumerate(zip(chosen, heads, problems, strict=True), start=1):
+        if place < len(chosen):
+            source.step(f"LiteRT: cut {place + 1} of {len(chosen)}")
+        if problem:
+            source.skipped.append(f"cut {cut.id}: {problem}")
+            for path in (head.float_path, head.int8_path):
+                path.unlink(missing_ok=True)
             continue
-        files["f32"][f"cut:{cut.id}"] = source.artefact(float_path)
-        files["int8"][f"cut:{cut.id}"] = source.artefact(int8_path)
-        found = litert.quantisers(int8_path, cut.boundary)
+        files["f32"][f"cut:{cut.id}"] = source.artefact(head.float_path)
+        files["int8"][f"cut:{cut.id}"] = source.artefact(head.int8_path)
+        found = litert.quantisers(head.int8_path, cut.boundary)
         quant.update({f"{cut.id}:{name}": params for name, params in found.items()})
     if not files["int8"]:
         return []
