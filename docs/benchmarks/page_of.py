@@ -13,7 +13,7 @@ from common import write_report
 
 from suture.console import stderr_console
 from suture_simulators.experiments.registry import get_experiment
-from suture_simulators.experiments.results import read_results, to_json
+from suture_simulators.experiments.results import read, to_json
 from suture_simulators.experiments.store import RESULTS
 from suture_simulators.experiments.types import Experiment, Results
 
@@ -25,7 +25,7 @@ def main(
     """Writes docs/benchmarks/experiment-<name>_<machine>_<date>.md for each run."""
     for run in runs:
         try:
-            results = read_results(run / RESULTS)
+            results = read(run / RESULTS)
         except ValueError as error:
             stderr_console().print(f"page_of: {error}", markup=False)
             raise typer.Exit(3) from error

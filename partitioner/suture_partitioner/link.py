@@ -21,6 +21,14 @@ PRIOR: Final = LinkEstimate(bandwidth_bps=10e6, rtt_s=0.05)
 #: Smaller payloads fit in TCP's first windows and measure the round trip, not the rate.
 MIN_PAYLOAD_BYTES: Final = 20_000
 
+#: Smaller ones still bound the rate, so that a plan that sends little sees a link fall and recover; below this size the
+#: receiver's own delays are most of what is measured.
+MIN_BOUND_BYTES: Final = 4_000
+#: TCP sends so much without waiting for an acknowledgement (RFC 6928).
+_FIRST_WINDOW_BYTES: Final = 10 * 1_400
+#: What travels with the request's start and is not timed.
+_SEGMENT_BYTES: Final = 1_400
+
 #: Samples the median is taken over: three follow a step after two requests and still drop one stray.
 WINDOW: Final = 3
 
@@ -85,6 +93,7 @@ class LinkEstimator:
             # What is left is the way of the start plus the way of the result: a round trip that queued behind nothing.
             self._rtts.append(_Rtt(now_s, round_trip_s - ordered[-1][1], True))
         if payload_bytes < MIN_PAYLOAD_BYTES or round_trip_s <= 0:
+            self._bound(payload_bytes, ordered, now_s)
             return
         rate_bps, dispersed = self._rate(payload_bytes, ordered, round_trip_s)
         if not self._settled and self._samples:
@@ -118,6 +127,20 @@ class LinkEstimator:
         if dispersion_bps is None:
             return mean_bps, False
         return min(dispersion_bps, _MAX_ABOVE_MEAN * mean_bps), True
+
+    def _bound(self, payload_bytes: int, arrivals: Sequence[tuple[int, float]], now_s: float) -> None:
+        """Takes a small payload for the bounds that it sets: slow start may have cost it one round trip, or none."""
+        if not arrivals or not self._rates_bps or payload_bytes < MIN_BOUND_BYTES:
+            return
+        took_s = arrivals[-1][1]
+        waited_s = min(self._recent_rtts(), default=0.0) if payload_bytes > _FIRST_WINDOW_BYTES else 0.0
+        low_bps = 8 * (payload_bytes - _SEGMENT_BYTES) / max(took_s, _MIN_SPACING_S)
+        high_bps = 8 * payload_bytes / max(took_s - waited_s, _MIN_SPACING_S)
+        known_bps = float(np.median(self._rates_bps))
+        if not low_bps <= known_bps <= high_bps:
+            self._rates_bps.append(min(max(known_bps, low_bps), high_bps))
+            self._samples += 1
+            self._measured_at_s = now_s
 
     def _recent_rtts(self) -> list[float]:
         if not self._rtts:

@@ -179,7 +179,7 @@ def test_ctrl_c_ends_at_once_without_a_traceback(
         (("--cloud", "127.0.0.1:1", "--insecure", "--cut", "0", "--privacy-floor", "last"), 2, "shallower than"),
         (("--cloud", "127.0.0.1:1", "--insecure", "--cut", "MIDDLE", "--codec", "jpegls"), 2, "zstd and raw carry any"),
         (("--cloud", "127.0.0.1:1", "--insecure", "--codec", "raw"), 2, "force a cut as well"),
-        (("--device-factor", "0.5"), 2, "1 or more"),
+        (("--device-factor", "0.5"), 2, "1 to 10000"),
     ],
 )
 def test_what_cannot_be_done_is_told_before_the_first_image(

@@ -90,6 +90,30 @@ def test_small_payloads_tell_the_round_trip_only():
     assert link.samples == 0
 
 
+@pytest.mark.parametrize("payload_bytes", [6_000, MIN_PAYLOAD_BYTES - 1])
+@pytest.mark.parametrize(("before_bps", "after_bps"), [(2e6, 20e6), (20e6, 2e6)])
+def test_small_payloads_follow_a_link_that_changed(payload_bytes, before_bps, after_bps):
+    estimator = LinkEstimator()
+    for now_s in (1.0, 2.0, 3.0):
+        feed(estimator, before_bps, now_s)
+    for now_s in (4.0, 5.0):
+        feed(estimator, after_bps, now_s, payload_bytes=payload_bytes, chunks=1)
+    low, high = 0.7 * after_bps, 2.5 * after_bps
+    assert low <= estimator.estimate().bandwidth_bps <= high
+
+
+def test_slow_start_of_a_small_payload_does_not_lower_the_estimate():
+    estimator = LinkEstimator()
+    for now_s in (1.0, 2.0, 3.0):
+        feed(estimator, 20e6, now_s)
+    before = estimator.estimate()
+    for now_s in (4.0, 5.0, 6.0):
+        size = MIN_PAYLOAD_BYTES - 1
+        took_s = 8 * size / 20e6 + 0.04
+        estimator.on_upload(size, [(size, took_s)], took_s + 0.04, now_s)
+    assert estimator.estimate().bandwidth_bps == before.bandwidth_bps
+
+
 def test_without_arrivals_the_uploads_time_counts_and_the_first_request_only_until_the_second():
     estimator = LinkEstimator()
     estimator.on_heartbeat(0.04, 0.5)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Final
 
 from suture_models.bundle import Bundle
@@ -15,7 +17,10 @@ from suture_simulators.experiments.types import (
     Experiment,
     Point,
     Results,
+    Sample,
     Settings,
+    record_from_json,
+    sample_from_json,
 )
 
 _VERSIONED: Final = ("suture", "torch", "openvino", "onnxruntime", "grpcio", "numpy", "pillow", "pydicom", "scipy")
@@ -46,6 +51,31 @@ def to_json(experiment: Experiment, results: Results) -> dict[str, Any]:
         "samples": [sample.to_json() for found in results.samples.values() for sample in found],
         "note": "Links and devices are emulated. Not for diagnosis.",
     }
+
+
+def read(path: Path) -> Results:
+    """The results that a results.json holds.
+
+    Raises:
+        ValueError: it cannot be read, or is none of a run's; the message names it.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        samples: dict[str, list[Sample]] = {}
+        for found in raw["samples"]:
+            sample = sample_from_json(found)
+            samples.setdefault(sample.point, []).append(sample)
+        return Results(
+            experiment=raw["experiment"],
+            facts=raw["facts"],
+            records=tuple(record_from_json(found) for found in raw["points"]),
+            samples={key: tuple(found) for key, found in samples.items()},
+            complete=raw["complete"],
+        )
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} holds no results of an experiment: {error!r}") from error
 
 
 def circumstances(settings: Settings, bundles: Mapping[str, Bundle]) -> dict[str, Any]:
