@@ -11,7 +11,9 @@ from suture_simulators.experiments.baselines import Baselines
 from suture_simulators.experiments.results import read, to_json
 from tests.simulators.experiments.results_made import point, results
 
-MADE = results({point(1e6): {"split": [1.0, 1.5], "edge_only": [2.0, 2.5]}}, experiment="baselines", notes={"plan": "0"})
+MADE = results(
+    {point(1e6): {"split": [1.0, 1.5], "edge_only": [2.0, 2.5]}}, experiment="baselines", notes={"plan": "0"}
+)
 
 
 def test_what_was_written_reads_back(tmp_path: Path) -> None:
