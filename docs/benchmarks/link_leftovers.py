@@ -1,4 +1,9 @@
-"""Runs `suture link` many times, whole and interrupted, and looks for namespaces, devices, processes left."""
+"""Runs `suture link` many times, whole and interrupted, and looks for namespaces, devices, processes left.
+
+    python docs/benchmarks/link_leftovers.py
+
+`bench_link.py` does this as well, at its end.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,8 @@ import sys
 import time
 import uuid
 from pathlib import Path
+
+import typer
 
 _MARK = "SUTURE_LEFTOVERS_RUN"
 _GONE_S = 15.0
@@ -65,8 +72,9 @@ def run_and_look(whole: int, interrupted: int, seed: int = 1) -> Leftovers:
 
 def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
     options = ["--rate", "20mbit", "--delay", "5ms"]
+    # A shell's background job ignores Ctrl-C and passes that on; what is tested is a command of a terminal.
     return subprocess.Popen(
-        [sys.executable, "-m", "suture", "link", *options, "--", *command],
+        ["env", "--default-signal=INT", sys.executable, "-m", "suture", "link", *options, "--", *command],
         env=environment,
         start_new_session=True,
         stderr=subprocess.DEVNULL,
@@ -111,3 +119,17 @@ def _devices() -> set[str]:
 def _namespaces() -> set[str]:
     command = ["lsns", "-t", "net", "-n", "-o", "NS"]
     return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+def main(whole: int = 50, interrupted: int = 20) -> None:
+    """Measures, writes docs/benchmarks/link-leftovers_<machine>_<date>.md, exits 1 where something was left."""
+    from common import write_report  # the tests import this file, but not from its folder
+
+    found = run_and_look(whole, interrupted)
+    lines = [f"{whole} runs of `suture link … -- true`, {interrupted} interrupted at random moments: {found.said()}."]
+    write_report("link-leftovers", lines, {"command": "python docs/benchmarks/link_leftovers.py"})
+    raise typer.Exit(int(bool(found.left)))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,4 +1,4 @@
-"""Joins namespaces and becomes a command: `python -I -S enter.py USER_FD|- NET_FD COMMAND…`; standard library only.
+"""Joins namespaces and becomes a command: `python -I -S enter.py USER_FD|- NET_FD PARENT COMMAND…`; no package.
 
 Run as a file, not as a module, so that it starts in milliseconds and the command's process is this one: its standard
 streams, its signals and its exit status need no passing on.
@@ -20,11 +20,14 @@ def _enter(descriptor: int) -> None:
     os.close(descriptor)
 
 
-def main(user: str, network: str, *command: str) -> int:
+def main(user: str, network: str, parent: str, *command: str) -> int:
     """Joins and executes; returns only when the command cannot be executed."""
     if user != "-":
         _enter(int(user))
     _enter(int(network))
+    # When the parent dies, whoever is in there is ended. Who comes later than that has to see to it himself.
+    if os.getppid() != int(parent):
+        return NOT_RUNNABLE
     try:
         os.execvp(command[0], command)
     except OSError as error:
@@ -34,5 +37,7 @@ def main(user: str, network: str, *command: str) -> int:
 
 if __name__ == "__main__":
     # Python's own handler only takes a note of Ctrl-C, and a note taken just before the command replaces it is lost.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Where Ctrl-C is ignored, as in a shell's background job, the command inherits that.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     raise SystemExit(main(*sys.argv[1:]))

@@ -136,7 +136,7 @@ class EmulatedLink:
         launcher = [sys.executable, "-I", "-S", enter.__file__]
         user = "-" if self._user is None else str(self._user)
         process = subprocess.Popen(
-            [*launcher, user, str(network), *(os.fspath(word) for word in command)],
+            [*launcher, user, str(network), str(os.getpid()), *(os.fspath(word) for word in command)],
             env=command_environment(os.environ if env is None else env, self.peer if at == "near" else NEAR_ADDRESS),
             pass_fds=(*descriptors, *settings.pop("pass_fds", ())),
             **settings,
