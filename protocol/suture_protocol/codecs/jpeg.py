@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suture_protocol.codecs.base import Codec
-from suture_protocol.codecs.layout import declared_bytes, is_wire_tensor
+from suture_protocol.codecs.layout import declared_bytes, image_pixels, image_planes, is_image
 from suture_protocol.errors import CodecError
 
 if TYPE_CHECKING:
@@ -45,19 +45,15 @@ class JpegCodec(Codec):
         return {} if self._quality == DEFAULT_QUALITY else {"quality": str(self._quality)}
 
     def accepts(self, shape: tuple[int, ...], dtype: str) -> bool:
-        if dtype != "uint8" or not is_wire_tensor(shape, dtype):
-            return False
-        return len(shape) == 4 and shape[0] == 1 and shape[1] in _MODES and all(0 < s <= _MAX_SIDE for s in shape[2:])
+        return is_image(shape, dtype, _MAX_SIDE)
 
     def encode(self, array: NDArray[Any]) -> bytes:
         from PIL import Image
 
         if not self.accepts(array.shape, array.dtype.name):
             raise ValueError(f"JPEG takes uint8 (1, 1 or 3, H, W), not {array.dtype.name} {array.shape}")
-        channels = array.shape[1]
-        pixels = array[0, 0] if channels == 1 else array[0].transpose(1, 2, 0)
         out = BytesIO()
-        image = Image.fromarray(np.ascontiguousarray(pixels))
+        image = Image.fromarray(image_pixels(array))
         image.save(out, format="JPEG", quality=self._quality, subsampling=0)
         return out.getvalue()
 
@@ -73,9 +69,7 @@ class JpegCodec(Codec):
         if "progressive" in image.info:
             # Each of its scans may pass over the whole picture: a few KB can cost minutes.
             raise CodecError("JPEG is progressive; only sequential ones are accepted")
-        pixels = _pixels(image)
-        planes = pixels[np.newaxis] if channels == 1 else pixels.transpose(2, 0, 1)
-        return np.ascontiguousarray(planes[np.newaxis])
+        return np.ascontiguousarray(image_planes(_pixels(image)))
 
 
 def _open(payload: bytes | memoryview) -> JpegImageFile:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suture_protocol.codecs.base import Codec
-from suture_protocol.codecs.layout import declared_bytes, is_wire_tensor
+from suture_protocol.codecs.layout import declared_bytes, image_pixels, image_planes, is_image
 from suture_protocol.errors import CapabilityMissing, CodecError
 
 #: On radiographs of 224 × 224 within 1 % of the smallest (7 and up), at an eighth of its time.
@@ -47,16 +47,12 @@ class JpegXlCodec(Codec):
         return {} if self._effort == DEFAULT_EFFORT else {"effort": str(self._effort)}
 
     def accepts(self, shape: tuple[int, ...], dtype: str) -> bool:
-        if dtype != "uint8" or not is_wire_tensor(shape, dtype):
-            return False
-        return len(shape) == 4 and shape[0] == 1 and shape[1] in (1, 3) and all(0 < s <= _MAX_SIDE for s in shape[2:])
+        return is_image(shape, dtype, _MAX_SIDE)
 
     def encode(self, array: NDArray[Any]) -> bytes:
         if not self.accepts(array.shape, array.dtype.name):
             raise ValueError(f"JPEG XL takes uint8 (1, 1 or 3, H, W), not {array.dtype.name} {array.shape}")
-        pixels = array[0, 0] if array.shape[1] == 1 else array[0].transpose(1, 2, 0)
-        native = np.ascontiguousarray(pixels)
-        return bytes(library().jpegxl_encode(native, lossless=True, effort=self._effort, numthreads=1))
+        return bytes(library().jpegxl_encode(image_pixels(array), lossless=True, effort=self._effort, numthreads=1))
 
     def decode(self, payload: bytes | memoryview, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         declared_bytes(shape, dtype)
@@ -74,8 +70,7 @@ class JpegXlCodec(Codec):
         expected = shape[2:] if shape[1] == 1 else (*shape[2:], 3)
         if pixels.shape != expected or pixels.dtype.name != dtype:
             raise CodecError(f"JPEG XL decodes to {pixels.dtype.name} {pixels.shape}, not {dtype} {expected}")
-        planes = pixels[np.newaxis] if shape[1] == 1 else pixels.transpose(2, 0, 1)
-        return np.array(planes[np.newaxis], order="C", copy=True)
+        return np.array(image_planes(pixels), order="C", copy=True)
 
 
 def library() -> Any:

@@ -1,4 +1,4 @@
-"""Array bytes as they lie in a payload: C order, little-endian; shared by the codecs, knows none of them."""
+"""Arrays as they lie in a payload, and images as libraries take them; shared by the codecs, knows none of them."""
 
 from __future__ import annotations
 
@@ -34,6 +34,23 @@ def is_wire_tensor(shape: tuple[int, ...], dtype: str) -> bool:
         return False
     elements = math.prod(shape)
     return elements <= MAX_ELEMENTS and elements * ITEM_BYTES[dtype] <= MAX_DECODED_BYTES
+
+
+def is_image(shape: tuple[int, ...], dtype: str, max_side: int) -> bool:
+    """Whether it is a uint8 (1, C, H, W) image, C 1 or 3, sides within a format's bound, that may cross the wire."""
+    if dtype != "uint8" or not is_wire_tensor(shape, dtype):
+        return False
+    return len(shape) == 4 and shape[0] == 1 and shape[1] in (1, 3) and all(0 < side <= max_side for side in shape[2:])
+
+
+def image_pixels(array: NDArray[Any]) -> NDArray[Any]:
+    """An `is_image` array as image libraries take it: contiguous, (H, W) where it is grey, (H, W, 3) where not."""
+    return np.ascontiguousarray(array[0, 0] if array.shape[1] == 1 else array[0].transpose(1, 2, 0))
+
+
+def image_planes(pixels: NDArray[Any]) -> NDArray[Any]:
+    """The (1, C, H, W) view of (H, W) or (H, W, 3) pixels."""
+    return (pixels[np.newaxis] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))[np.newaxis]
 
 
 def declared_bytes(shape: tuple[int, ...], dtype: str) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suture_protocol.codecs.base import Codec
-from suture_protocol.codecs.layout import declared_bytes, is_wire_tensor
+from suture_protocol.codecs.layout import declared_bytes, image_pixels, is_image
 from suture_protocol.errors import CodecError
 
 DEFAULT_QUALITY: Final = 90
@@ -48,18 +48,15 @@ class WebpCodec(Codec):
         return {} if self._quality == DEFAULT_QUALITY else {"quality": str(self._quality)}
 
     def accepts(self, shape: tuple[int, ...], dtype: str) -> bool:
-        if dtype != "uint8" or not is_wire_tensor(shape, dtype):
-            return False
-        return len(shape) == 4 and shape[0] == 1 and shape[1] in (1, 3) and all(0 < s <= _MAX_SIDE for s in shape[2:])
+        return is_image(shape, dtype, _MAX_SIDE)
 
     def encode(self, array: NDArray[Any]) -> bytes:
         from PIL import Image
 
         if not self.accepts(array.shape, array.dtype.name):
             raise ValueError(f"WebP takes uint8 (1, 1 or 3, H, W), not {array.dtype.name} {array.shape}")
-        pixels = array[0, 0] if array.shape[1] == 1 else array[0].transpose(1, 2, 0)
         out = BytesIO()
-        image = Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")
+        image = Image.fromarray(image_pixels(array)).convert("RGB")
         image.save(out, format="WEBP", quality=self._quality, method=4)
         return out.getvalue()
 
