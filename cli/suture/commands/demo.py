@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suture.console import examples, stderr_console
+from suture.console import examples
+from suture.long_run import make_folder, staged_bar, terminated_like_interrupted
 
 if TYPE_CHECKING:
-    from suture_models.bundle import Bundle
     from suture_simulators.experiments.types import Report
 
 _DEVICE_HELP = "Emulate this board (its published speed and its processor class), or one slower by this factor."
@@ -40,6 +39,7 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="One link, one network, two repeats; for tests.")] = False,
 ) -> None:
     """Run cloud, edge and emulated links on this machine: real DICOM, every way to a result, a report."""
+    from suture.demo.bundles import demo_bundle
     from suture.demo.report import page, picture_uri
     from suture.demo.run import run_demo
     from suture.demo.screen import show
@@ -63,14 +63,11 @@ def demo(
         thorough=thorough,
         **less,
     )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {out}: cannot be made: {error.strerror}") from error
-    with _terminated_like_interrupted():
+    make_folder(out)
+    with terminated_like_interrupted():
         read = studies(settings.studies)
         check_readable(read)
-        ready = [_ready_bundle(network, bundles) for network in settings.networks]
+        ready = [demo_bundle(network, bundles) for network in settings.networks]
         with _bar() as (report, say):
             results = run_demo(settings, read, ready, report, say)
             pictures = {s.name: picture_uri(s) for s in read}
@@ -79,45 +76,15 @@ def demo(
     show(results, out)
 
 
-def _ready_bundle(network: str, folder: Path) -> Bundle:
-    from suture.demo.bundles import demo_bundle, reusable
-
-    if reusable(network, folder) is None:
-        stderr_console().print(f"building {folder / network}, once (a minute or so)", markup=False, soft_wrap=True)
-    return demo_bundle(network, folder)
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM ends the demonstration as Ctrl-C does, with everything that it started."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 @contextmanager
 def _bar() -> Iterator[tuple[Report, Callable[[str], None]]]:
     """A progress bar on stderr, and a way to say something above it."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeElapsedColumn
 
-    console = stderr_console()
-    columns: tuple[Any, ...] = (BarColumn(bar_width=24), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("reading the studies", total=None)
-
-        def say(text: str) -> None:
-            console.print(text, markup=False, soft_wrap=True)
-
-        said = ""
+    with staged_bar("reading the studies", TimeElapsedColumn()) as bar:
 
         def report(done: int, total: int, text: str) -> None:
-            nonlocal said
-            bar.update(task, completed=done, total=total, description=text)
             stage = text.rpartition(":")[0] or text
-            if stage != said and not console.is_terminal:  # where no bar is seen, a line for each stage
-                say(stage)
-            said = stage
+            bar.show(done, total, text, stage=stage, line=stage)
 
-        yield report, say
+        yield report, bar.say

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
-from typer.core import TyperCommand
 
-from suture.console import examples, stderr_console, stdout_console
+from suture.console import examples, stdout_console
+from suture.long_run import make_folder, staged_bar, terminated_like_interrupted
+from suture.subcommands import CommandWithSubcommands, Subcommand
 from suture_protocol.errors import UsageError
 from suture_protocol.units import parse_rate_bps, parse_time_s
 
@@ -28,24 +28,23 @@ _IMAGES_HELP = "A file or a directory of images; three of a directory's at most.
 _FACTOR_HELP = "The emulated unit: a factor (12) or a board (pi-4); repeat for several."
 _RATE_HELP = "Rates of the link, e.g. 1mbit,20mbit; repeat, or separate by commas."
 _RTT_HELP = "Round trips of the link, e.g. 40ms; repeat, or separate by commas."
-_TRACE_HELP = "A recorded link, for experiments that replay one; repeat."
 _TRACE_HELP = "A recorded link for adapt and trace: a name that `suture link traces` lists, or a file; repeat."
 _QUICK_HELP = "A small grid that ends within two minutes, for tests."
 _CONGESTION_HELP = "TCP's at both ends; default: cubic, or the system's where namespaces may not use that."
 
 
-class ExperimentCommand(TyperCommand):
-    """`experiment` takes an experiment's name; `compare` in its place is a command of its own."""
+def _compare() -> Callable[..., None]:
+    from suture.commands.compare import compare
 
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """As its parent does, or as `compare` does."""
-        if args and args[0] == "compare":
-            from suture.commands.compare import compare
+    return compare
 
-            app = typer.Typer(rich_markup_mode="rich", add_completion=False)
-            app.command("compare", epilog=examples("suture experiment compare out/before out/after"))(compare)
-            return typer.main.get_command(app).make_context(f"{info_name} compare", args[1:], parent=parent, **extra)
-        return super().make_context(info_name, args, parent=parent, **extra)
+
+class ExperimentCommand(CommandWithSubcommands):
+    """`experiment` itself takes an experiment's name."""
+
+    subcommands: ClassVar = {
+        "compare": Subcommand(load=_compare, epilog=examples("suture experiment compare out/before out/after")),
+    }
 
 
 def register(app: typer.Typer) -> None:
@@ -91,7 +90,7 @@ def experiment(
     chosen = get_experiment(name)
     matplotlib()
     scipy_stats()
-    _make(out)
+    make_folder(out)
     grid = chosen.grid(quick=quick)
     ready = dict(_bundle(word, bundles) for word in network or _NETWORKS)
     for bundle in ready.values():
@@ -112,7 +111,7 @@ def experiment(
         congestion_control=congestion_control,
         quick=quick,
     )
-    with _terminated_like_interrupted(), _bar() as (progress, say):
+    with terminated_like_interrupted(), _bar() as (progress, say):
         results = run_experiment(chosen, settings, ready, progress, say)
     write_report(chosen, results, out)
     _show(chosen, results, out)
@@ -158,23 +157,14 @@ def _numbers(option: str, words: Sequence[str] | None, parse: Callable[[str], fl
         raise UsageError(f"{option} {error}") from error
 
 
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {out}: cannot be made: {error.strerror}") from error
-
-
 def _bundle(word: str, folder: Path) -> tuple[str, Bundle]:
     """A network's bundle: the directory of that name, or one in `folder`, built where there is none that fits."""
-    from suture.demo.bundles import fitting_bundle, reusable
+    from suture.demo.bundles import fitting_bundle
     from suture_models.bundle import open_bundle
 
     if (Path(word) / "manifest.json").is_file():
         opened = open_bundle(Path(word))
         return opened.name, opened
-    if reusable(word, folder) is None:
-        stderr_console().print(f"building {folder / word}, once (a minute or so)", markup=False, soft_wrap=True)
     opened = fitting_bundle(word, folder)
     return opened.name, opened
 
@@ -221,41 +211,18 @@ def _show(chosen: Experiment, results: Results, out: Path) -> None:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM ends the experiment as Ctrl-C does, with everything that it started."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
 def _bar() -> Iterator[tuple[Progress, Callable[[str], None]]]:
     """A progress bar on stderr with the remaining time, and a way to say something above it."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
+    from rich.progress import MofNCompleteColumn
 
-    console = stderr_console()
-    columns: tuple[Any, ...] = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def say(text: str) -> None:
-            console.print(text, markup=False, soft_wrap=True)
-
-        said = ""
+    with staged_bar("starting", MofNCompleteColumn()) as bar:
 
         def progress(done: int, total: int, left_s: float | None, text: str) -> None:
-            nonlocal said
             left = "" if left_s is None else f"{_left(left_s)} left, "
-            bar.update(task, completed=done, total=total or None, description=left + text)
             stage = text.partition(": turn")[0]
-            if stage != said and not console.is_terminal:  # where no bar is seen, a line for each stage
-                say(f"{done}/{total} {left}{stage}")
-            said = stage
+            bar.show(done, total or None, left + text, stage=stage, line=f"{done}/{total} {left}{stage}")
 
-        yield progress, say
+        yield progress, bar.say
 
 
 def _left(seconds: float) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from typer.core import TyperCommand
 
 from suture.console import examples, stderr_console, stdout_console, write_json
 from suture.link_options import trace_remarks, with_link_options
+from suture.subcommands import CommandWithSubcommands, Subcommand
 from suture_protocol.address import parse_address
 from suture_protocol.errors import UsageError
 from suture_protocol.units import format_rate, format_share, format_time
@@ -35,18 +35,8 @@ _Backend = Annotated[
 ]
 
 
-class LinkCommand(TyperCommand):
-    """`link` itself takes a command after `--`; a first word out of `subcommands` is a command of its own."""
-
-    subcommands: dict[str, Callable[..., None]]
-
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """As its parent does, or as the sub-command does."""
-        if args and args[0] in self.subcommands:
-            app = typer.Typer(rich_markup_mode="rich", add_completion=False)
-            app.command(args[0], epilog=_SUB_EXAMPLES[args[0]])(self.subcommands[args[0]])
-            return typer.main.get_command(app).make_context(f"{info_name} {args[0]}", args[1:], parent=parent, **extra)
-        return super().make_context(info_name, args, parent=parent, **extra)
+class LinkCommand(CommandWithSubcommands):
+    """`link` itself takes a command after `--`."""
 
 
 _EXAMPLES = examples(
@@ -168,7 +158,10 @@ def traces(
         stderr_console().print(f"plotted: {write_page(records, out)}")
 
 
-LinkCommand.subcommands = {"check": check, "traces": traces}
+LinkCommand.subcommands = {
+    "check": Subcommand(load=lambda: check, epilog=_SUB_EXAMPLES["check"]),
+    "traces": Subcommand(load=lambda: traces, epilog=_SUB_EXAMPLES["traces"]),
+}
 
 
 def _remark_on_traces(profile: LinkProfile) -> None:

@@ -6,6 +6,7 @@ import logging
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from suture.console import stderr_console
 from suture_models.bundle import Bundle, open_bundle
 from suture_partitioner.device import ProcessorClass, processor_class
 from suture_protocol.errors import BundleError
@@ -29,13 +30,7 @@ def demo_bundle(network: str, folder: Path) -> Bundle:
 
 def fitting_bundle(network: str, folder: Path) -> Bundle:
     """As `demo_bundle`, with the artefacts of ONNX Runtime too where they can be made; raises as that."""
-    found = reusable(network, folder)
-    if found is not None:
-        return found
-    from suture_models.build import available_engines
-
-    engines = tuple(engine for engine in available_engines() if engine in EXPERIMENT_ENGINES)
-    return _build(network, folder / network, engines)
+    return reusable(network, folder) or _build(network, folder / network, _experiment_engines())
 
 
 def reusable(network: str, folder: Path) -> Bundle | None:
@@ -66,6 +61,12 @@ def unfit(bundle: Bundle) -> str:
     return ""
 
 
+def _experiment_engines() -> tuple[str, ...]:
+    from suture_models.build import available_engines
+
+    return tuple(engine for engine in available_engines() if engine in EXPERIMENT_ENGINES)
+
+
 def _opened(path: Path) -> Bundle | None:
     try:
         return open_bundle(path)
@@ -74,6 +75,7 @@ def _opened(path: Path) -> Bundle | None:
 
 
 def _build(network: str, path: Path, engines: tuple[str, ...]) -> Bundle:
+    stderr_console().print(f"building {path}, once (a minute or so)", markup=False, soft_wrap=True)
     # torch and NNCF are needed for building only.
     from suture.commands.build import with_progress
     from suture_models.build import BuildSettings
