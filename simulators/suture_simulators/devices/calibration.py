@@ -19,7 +19,6 @@ _LATE_SHARE_MAX: Final = 1 / 3
 _BUSY: Final = 1.1
 _BLOCK: Final = bytes(64 * 1024)
 _BLOCKS: Final = 24
-_CALLS_MIN: Final = 4
 _RUNS: Final = 2
 
 
@@ -84,6 +83,7 @@ def calibrate(
     *,
     name: str = "",
     budget_s: float = 1.5,
+    pairs_min: int = 4,
     pairs_max: int = 50,
 ) -> Calibration:
     """Measures the slow-down that `device` really gives, plain and slowed calls taking turns, on a warm core.
@@ -92,7 +92,8 @@ def calibrate(
         device: The slow device.
         operation: What to run, for instance one inference; by default about a millisecond of hashing.
         name: What that is, for people.
-        budget_s: Stops after this time, once it has four calls of each kind.
+        budget_s: Stops after this time, once it has `pairs_min` calls of each kind.
+        pairs_min: Calls of each kind whatever they take: of four slow ones the median scatters by up to 20 %.
         pairs_max: Stops after so many calls of each kind.
     """
     plain = operation if operation is not None else _hash_something
@@ -100,7 +101,7 @@ def calibrate(
     plains: list[tuple[float, float]] = []
     slowed: list[float] = []
     end_s = time.perf_counter() + budget_s
-    while len(slowed) < pairs_max and (len(slowed) < _CALLS_MIN or time.perf_counter() < end_s):
+    while len(slowed) < pairs_max and (len(slowed) < pairs_min or time.perf_counter() < end_s):
         _warm_up(plain)
         plains += [_plain(plain) for _ in range(_RUNS)]
         slowed += [device.timed(plain) for _ in range(_RUNS)]
