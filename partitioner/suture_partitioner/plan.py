@@ -13,15 +13,12 @@ from typing import Final
 
 from suture_models.manifest import LAST_CUT, Manifest
 from suture_partitioner.candidates import Candidate, candidates, why_forbidden
+from suture_partitioner.caution import cautious
 from suture_partitioner.envelope import Envelope, Line
 from suture_partitioner.reasons import why_slower
 from suture_partitioner.types import Choice, Constraints, LinkEstimate, Plan, Profile
 from suture_protocol.errors import PlanError
 from suture_protocol.units import format_time
-
-#: An uncertain link is planned on its lower quartile, but on no less than half its median: in the one request after a
-#: step down, three samples straddle the step and their spread exceeds the new rate itself.
-_LEAST_SHARE: Final = 0.5
 
 #: A plan in force gives way only to one that is faster by this share: measured times scatter by about as much.
 HYSTERESIS: Final = 0.05
@@ -205,15 +202,3 @@ def plan(
         PlanError: no plan satisfies the constraints; the message says which one to relax.
     """
     return Planner(manifest, edge_profiles, cloud_profile, constraints).plan(link, queue_s=queue_s)
-
-
-def cautious(link: LinkEstimate) -> LinkEstimate:
-    """The link that is planned with: the estimate's lower quartile of bandwidth and upper quartile of round trip.
-
-    Raises:
-        ValueError: a bandwidth that is not above zero, or a negative round trip.
-    """
-    if not link.bandwidth_bps > 0 or link.rtt_s < 0:
-        raise ValueError(f"a link has a bandwidth above zero and a round trip, not {link}")
-    bandwidth_bps = max(link.bandwidth_bps - link.spread_bps, link.bandwidth_bps * _LEAST_SHARE)
-    return replace(link, bandwidth_bps=bandwidth_bps, rtt_s=link.rtt_s + link.spread_s)

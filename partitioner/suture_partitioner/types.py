@@ -14,7 +14,15 @@ class CutTiming:
     """Measured times of one cut on one device, medians in seconds over `samples` runs, warm.
 
     Edge profiles hold the head and the encoders, cloud profiles the tail and the decoders. `payload_bytes` is the
-    median size over calibration-like inputs, by codec id.
+    median size over calibration-like inputs, by codec spec (see `suture_protocol.codecs.registry`), and
+    `payload_quantiles_bytes` that size's 5th, 25th, 50th, 75th and 95th percentile. What was predicted and not measured
+    has `samples` 0.
+
+    Attributes:
+        load_s: Loading or compiling it, cold; 0 where that is not known.
+        first_s: The first run after that.
+        memory_bytes: What the process grew by when it was loaded and had run once.
+        batch_s: Cloud: batch size → seconds for the whole batch; the entry for 1 equals `compute_s`.
     """
 
     compute_s: float
@@ -22,6 +30,22 @@ class CutTiming:
     samples: int
     codec_s: Mapping[str, float] = field(default_factory=dict)
     payload_bytes: Mapping[str, int] = field(default_factory=dict)
+    payload_quantiles_bytes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    load_s: float = 0.0
+    first_s: float = 0.0
+    memory_bytes: int = 0
+    batch_s: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Correction:
+    """How live timings differ from the profiles: measured ÷ profiled, 1 where nothing was seen.
+
+    `head` is by variant id, `tail` one figure for the cloud (without its queue).
+    """
+
+    head: Mapping[str, float] = field(default_factory=dict)
+    tail: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

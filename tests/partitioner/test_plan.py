@@ -16,7 +16,8 @@ from suture_models.manifest import (
     Preprocess,
     TensorSpec,
 )
-from suture_partitioner.plan import HYSTERESIS, Planner, cautious, plan
+from suture_partitioner.caution import cautious
+from suture_partitioner.plan import HYSTERESIS, Planner, plan
 from suture_partitioner.types import Constraints, CutTiming, LinkEstimate, Profile
 from suture_protocol.errors import PlanError
 

@@ -1,0 +1,24 @@
+"""Which quantile of an uncertain link is planned with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from suture_partitioner.types import LinkEstimate
+
+#: An uncertain link is planned on its lower quartile, but on no less than half its median: in the one request after a
+#: step down, three samples straddle the step and their spread exceeds the new rate itself.
+_LEAST_SHARE: Final = 0.5
+
+
+def cautious(link: LinkEstimate) -> LinkEstimate:
+    """The link that is planned with: the estimate's lower quartile of bandwidth and upper quartile of round trip.
+
+    Raises:
+        ValueError: a bandwidth that is not above zero, or a negative round trip.
+    """
+    if not link.bandwidth_bps > 0 or link.rtt_s < 0:
+        raise ValueError(f"a link has a bandwidth above zero and a round trip, not {link}")
+    bandwidth_bps = max(link.bandwidth_bps - link.spread_bps, link.bandwidth_bps * _LEAST_SHARE)
+    return replace(link, bandwidth_bps=bandwidth_bps, rtt_s=link.rtt_s + link.spread_s)
