@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from suture_models.bundle import MANIFEST_NAME, Bundle, open_bundle
 
 SUTURE = str(Path(sys.executable).with_name("suture"))
@@ -37,6 +39,18 @@ class Command:
     def run(self, *arguments: object, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
         """To its end."""
         command = [SUTURE, *map(str, arguments)]
+        return subprocess.run(
+            command, env=environment(self.cache), capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+
+    def run_without_namespaces(self, *arguments: object, timeout_s: float) -> subprocess.CompletedProcess[str]:
+        """To its end, on a system that forbids network namespaces; skips the test where that cannot be arranged."""
+        forbid = 'echo 0 > /proc/sys/user/max_net_namespaces && exec "$@"'
+        shell = ["unshare", "-Ur", "sh", "-c", forbid, "sh"]
+        there = shutil.which("unshare") is not None
+        if not there or subprocess.run([*shell, "true"], capture_output=True, check=False).returncode:
+            pytest.skip("needs user namespaces, in which to forbid network namespaces")
+        command = [*shell, SUTURE, *map(str, arguments)]
         return subprocess.run(
             command, env=environment(self.cache), capture_output=True, text=True, timeout=timeout_s, check=False
         )

@@ -109,11 +109,7 @@ def check(
         LinkError: nothing could be measured.
         UsageError: too little would arrive to measure by.
     """
-    if max(profile.up.mean_loss, profile.down.mean_loss) > _LOSS_MAX:
-        raise UsageError(
-            f"a link that loses more than {_LOSS_MAX:.0%} of its packets cannot be checked: too few arrive"
-        )
-    steady = dataclasses.replace(profile, up=_steady(profile.up), down=_steady(profile.down))
+    steady = _steady_both(profile)
     ways = {"up": profile.up, "down": profile.down}
     measured = [way for way, direction in ways.items() if direction.steady and goodputs]
     order = _order(steady, seconds, measured, congestion_control or _FILLS_THE_LINE)
@@ -126,9 +122,8 @@ def check(
     found += [goodput(f"goodput {way}", ways[way], samples[way]["bps"], share, seconds) for way in measured]
     follow_report = None
     if measured != list(ways) and goodputs:
-        results, follow_report = follow(
-            profile, seconds=follow_seconds(profile, seconds), progress=progress, **settings
-        )
+        watched_s = follow_seconds(profile, seconds)
+        results, follow_report = follow(profile, seconds=watched_s, progress=progress, **settings)
         samples["follow"] = [dataclasses.asdict(result) for result in results]
         found += [quantity for result in results for quantity in result.quantities()]
     for way, direction in ways.items():
@@ -137,6 +132,14 @@ def check(
     return LinkCheck(
         quantities=tuple(found), samples=samples, report=report, goodput_method=method, follow_report=follow_report
     )
+
+
+def _steady_both(profile: LinkProfile) -> LinkProfile:
+    if max(profile.up.mean_loss, profile.down.mean_loss) > _LOSS_MAX:
+        raise UsageError(
+            f"a link that loses more than {_LOSS_MAX:.0%} of its packets cannot be checked: too few arrive"
+        )
+    return dataclasses.replace(profile, up=_steady(profile.up), down=_steady(profile.down))
 
 
 def follow_seconds(profile: LinkProfile, seconds: float) -> float:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from suture_models.manifest import Manifest
 from suture_partitioner.plan import Planner
 from suture_partitioner.types import CutTiming, LinkEstimate, Profile, Side
 from tests.cli.conftest import manifest
-from tests.processes import DEMO, SUTURE, Command, environment, until
+from tests.processes import DEMO, Command, until
 
 CHILD = DEMO / "CR_chest_child_pneumonia_2.dcm"
 WAYS = {"split", "dicom_upload", "image_upload", "jpeg_upload", "edge_only"}
@@ -110,18 +108,7 @@ def test_the_report_says_what_is_emulated_and_that_it_is_not_for_diagnosis(quick
 
 
 def test_without_namespaces_it_runs_on_loopback_and_says_so(command: Command, bundles: Path, tmp_path: Path) -> None:
-    forbid = 'echo 0 > /proc/sys/user/max_net_namespaces && exec "$@"'
-    shell = ["unshare", "-Ur", "sh", "-c", forbid, "sh"]
-    if shutil.which("unshare") is None or subprocess.run([*shell, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs user namespaces, in which to forbid network namespaces")
-    done = subprocess.run(
-        [*shell, SUTURE, *map(str, arguments(bundles, tmp_path))],
-        env=environment(command.cache),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = command.run_without_namespaces(*arguments(bundles, tmp_path), timeout_s=300)
     assert done.returncode == 0, done.stderr
     assert "NOT EMULATED" in done.stderr
     assert "NOT EMULATED" in done.stdout

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from suture_models.bundle import Bundle
 from suture_protocol.errors import CapabilityMissing
 from suture_simulators.link import EmulatedLink
 from suture_simulators.link_profile import LinkProfile
-from tests.processes import CHESTS, SUTURE, Command, environment, until
+from tests.processes import CHESTS, Command, until
 
 POINTS = 2
 WAYS = {"split", "dicom_upload", "image_upload", "jpegxl_upload", "jpeg_upload", "webp_upload", "edge_only"}
@@ -200,18 +198,7 @@ def test_an_unknown_experiment_is_wrong_usage(command: Command, tmp_path: Path) 
 def test_where_namespaces_are_forbidden_it_says_how_to_allow_them(
     command: Command, pneumonia_bundle: Bundle, tmp_path: Path
 ) -> None:
-    forbid = 'echo 0 > /proc/sys/user/max_net_namespaces && exec "$@"'
-    shell = ["unshare", "-Ur", "sh", "-c", forbid, "sh"]
-    if shutil.which("unshare") is None or subprocess.run([*shell, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs user namespaces, in which to forbid network namespaces")
-    done = subprocess.run(
-        [*shell, SUTURE, *map(str, arguments(pneumonia_bundle, tmp_path))],
-        env=environment(command.cache),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    done = command.run_without_namespaces(*arguments(pneumonia_bundle, tmp_path), timeout_s=240)
     assert done.returncode == 3
     assert "namespaces" in done.stderr
     assert "Traceback" not in done.stderr
