@@ -14,6 +14,7 @@ from suture_protocol.events import (
     Chunk,
     Event,
     Hello,
+    Load,
     Ping,
     Pong,
     Refusal,
@@ -143,12 +144,38 @@ def _result(event: Result) -> None:
     for arrival in event.arrivals:
         _uint64(arrival.offset_end, "an arrival's offset")
         _seconds(arrival.at_s, "an arrival's time")
+    _load(event.load)
 
 
 def _refusal(event: Refusal) -> None:
     _uint64(event.request_id, "Refusal's request id")
     _require(_CODE.fullmatch(event.code) is not None, f"{event.code[:40]!r} is no refusal code")
     _text(event.message, "Refusal's message", limits.MAX_MESSAGE_CHARS)
+
+
+def _ping(event: Ping) -> None:
+    _nonce(event)
+    size, most = len(event.padding), limits.MAX_PADDING_BYTES
+    _require(size <= most, f"Ping's padding has {size} bytes, allowed are {most}")
+
+
+def _pong(event: Pong) -> None:
+    _nonce(event)
+    _load(event.load)
+
+
+def _load(load: Load | None) -> None:
+    if load is None:
+        return
+    for what in ("routine_wait_s", "stat_wait_s", "service_s"):
+        _seconds(getattr(load, what), f"the load's {what}")
+    _require(load.stat_wait_s <= load.routine_wait_s, "STAT waits longer than routine in the load")
+    ratio, used = load.tail_ratio, load.utilisation
+    _require(math.isfinite(ratio) and ratio > 0, f"the load's tail ratio is {ratio}")
+    _require(0 <= used <= 1, f"the load's utilisation is {used}, not a share")
+    for what in ("requests", "units"):
+        count = getattr(load, what)
+        _require(0 <= count <= _UINT32_MAX, f"the load counts {count} {what}")
 
 
 def _nonce(event: Ping | Pong) -> None:
@@ -163,6 +190,6 @@ _CHECKS: Final[Mapping[type, Callable[[Any], None]]] = {
     Cancel: _cancel,
     Result: _result,
     Refusal: _refusal,
-    Ping: _nonce,
-    Pong: _nonce,
+    Ping: _ping,
+    Pong: _pong,
 }

@@ -56,7 +56,17 @@ class CodecError(SutureError):
 
 
 class PlanError(SutureError):
-    """No plan satisfies the constraints; the message says which one to relax."""
+    """No plan satisfies the constraints; the message says which one to relax.
+
+    Args:
+        message: For a person.
+        relax: The ways out, each the names of constraints to relax together, no more than needed; those of a single
+            constraint first. Empty where relaxing does not help.
+    """
+
+    def __init__(self, message: str, *, relax: tuple[tuple[str, ...], ...] = ()) -> None:
+        super().__init__(message)
+        self.relax = relax
 
 
 class ProtocolError(SutureError):

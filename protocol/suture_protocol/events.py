@@ -17,6 +17,7 @@ __all__ = [
     "Event",
     "Hello",
     "Kind",
+    "Load",
     "NamedTensor",
     "OverLimit",
     "Ping",
@@ -152,10 +153,35 @@ class Arrival:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """How busy the cloud is, as it measured; part of a Result and of a Pong, never sent alone.
+
+    Attributes:
+        routine_wait_s: What a routine request that came now would wait until the executor takes it: the rest of what
+            runs and all that waits, each at the time that tails of its cut lately took.
+        stat_wait_s: The same for a STAT request, which overtakes; never more than the other.
+        service_s: What the executor lately took for one request, all cuts together; 0 before the first.
+        tail_ratio: Lately measured tail times ÷ those of the profile that this cloud serves; 1 where nothing ran.
+        utilisation: Share of the last seconds in which the executor was at work.
+        requests: Started and not yet answered, over all sessions.
+        units: Connected ones, as far as they ping.
+    """
+
+    routine_wait_s: float
+    stat_wait_s: float
+    service_s: float = 0.0
+    tail_ratio: float = 1.0
+    utilisation: float = 0.0
+    requests: int = 0
+    units: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
     """Cloud, answers a request: the outputs and where the time went.
 
-    `receive_s` is from Start's arrival to the last byte's, `server_s` from there to this message.
+    `receive_s` is from Start's arrival to the last byte's, `server_s` from there to this message. `load` is the cloud's
+    at that moment, without this request; None from a cloud that does not report it.
     """
 
     request_id: int
@@ -166,6 +192,7 @@ class Result:
     tail_s: float = 0.0
     server_s: float = 0.0
     arrivals: tuple[Arrival, ...] = ()
+    load: Load | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,16 +206,22 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ping:
-    """Edge: asks for a Pong with the same nonce, to measure the round trip and notice a dead path."""
+    """Edge: asks for a Pong with the same nonce, to measure the round trip and notice a dead path.
+
+    `padding` is read and dropped: of several padded pings sent at once, the pongs come back as far apart as the
+    bottleneck spaced the padding, which measures the rate of a link that carries no requests.
+    """
 
     nonce: int
+    padding: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pong:
-    """Cloud: answers Ping."""
+    """Cloud: answers Ping; with its load, unless it does not report that."""
 
     nonce: int
+    load: Load | None = None
 
 
 #: What crosses the wire.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -17,6 +18,7 @@ from suture_protocol.events import (
     Event,
     Hello,
     Kind,
+    Load,
     NamedTensor,
     Ping,
     Pong,
@@ -174,6 +176,7 @@ def _result_out(event: Result) -> wire_pb2.Result:
         tail_s=event.tail_s,
         server_s=event.server_s,
         arrivals=[wire_pb2.Arrival(offset_end=a.offset_end, at_s=a.at_s) for a in event.arrivals],
+        load=_load_out(event.load),
     )
 
 
@@ -192,7 +195,23 @@ def _result_in(wire: wire_pb2.Result) -> Result:
         arrivals=tuple(
             Arrival(offset_end=a.offset_end, at_s=a.at_s) for a in _few(wire.arrivals, limits.MAX_ARRIVALS, "arrivals")
         ),
+        load=_load_in(wire),
     )
+
+
+def _load_out(load: Load | None) -> wire_pb2.LoadReport | None:
+    return None if load is None else wire_pb2.LoadReport(**{name: getattr(load, name) for name in _LOAD_FIELDS})
+
+
+def _load_in(wire: wire_pb2.Result | wire_pb2.Pong) -> Load | None:
+    """None from a peer that does not know the field."""
+    if not wire.HasField("load"):
+        return None
+    return Load(**{name: getattr(wire.load, name) for name in _LOAD_FIELDS})
+
+
+#: The wire names them as the event does.
+_LOAD_FIELDS: Final = tuple(field.name for field in fields(Load))
 
 
 _ENCODERS: Final[Mapping[type, tuple[str, Callable[[Any], Any]]]] = {
@@ -203,8 +222,8 @@ _ENCODERS: Final[Mapping[type, tuple[str, Callable[[Any], Any]]]] = {
     Cancel: ("cancel", lambda e: wire_pb2.Cancel(request_id=e.request_id)),
     Result: ("result", _result_out),
     Refusal: ("refusal", lambda e: wire_pb2.Refusal(request_id=e.request_id, code=e.code, message=e.message)),
-    Ping: ("ping", lambda e: wire_pb2.Ping(nonce=e.nonce)),
-    Pong: ("pong", lambda e: wire_pb2.Pong(nonce=e.nonce)),
+    Ping: ("ping", lambda e: wire_pb2.Ping(nonce=e.nonce, padding=e.padding)),
+    Pong: ("pong", lambda e: wire_pb2.Pong(nonce=e.nonce, load=_load_out(e.load))),
 }
 
 _DECODERS: Final[Mapping[str, Callable[[Any], Event]]] = {
@@ -215,6 +234,6 @@ _DECODERS: Final[Mapping[str, Callable[[Any], Event]]] = {
     "cancel": lambda w: Cancel(request_id=w.request_id),
     "result": _result_in,
     "refusal": lambda w: Refusal(request_id=w.request_id, code=w.code, message=w.message),
-    "ping": lambda w: Ping(nonce=w.nonce),
-    "pong": lambda w: Pong(nonce=w.nonce),
+    "ping": lambda w: Ping(nonce=w.nonce, padding=w.padding),
+    "pong": lambda w: Pong(nonce=w.nonce, load=_load_in(w)),
 }

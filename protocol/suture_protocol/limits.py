@@ -53,6 +53,9 @@ SESSION_REQUESTS: Final = 32
 #: Pings of one session not yet answered: at four a second 16 s of silence, long after the path was declared dead.
 MAX_PINGS: Final = 64
 
+#: Padding of one ping: a few of them measure an idle link, and none may become a way to send bulk past the limits.
+MAX_PADDING_BYTES: Final = 16 * 1024
+
 #: Bundles that a cloud names in its Welcome, so that a Welcome stays well below a megabyte.
 MAX_BUNDLES: Final = 1024
 
@@ -65,5 +68,5 @@ MAX_ID_CHARS: Final = 1024
 #: A refusal's message: a few sentences, and a list of bundles where one is unknown.
 MAX_MESSAGE_CHARS: Final = 8192
 
-#: Entries of a codec's configuration; ours have one at most.
+#: Entries of a codec's configuration; ours have two at most.
 MAX_CODEC_CONFIG: Final = 16

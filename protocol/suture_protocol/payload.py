@@ -75,7 +75,7 @@ def unpack(
     start = 0
     for header in headers:
         if not codec.accepts(header.shape, header.dtype):
-            raise CodecError(f"codec {codec.id} carries no tensor of shape {header.shape} and dtype {header.dtype!r}")
+            raise CodecError(f"codec {codec.spec} carries no tensor of shape {header.shape} and dtype {header.dtype!r}")
         end = start + header.payload_bytes
         tensors.append(codec.decode(view[start:end], header.shape, header.dtype))
         start = end

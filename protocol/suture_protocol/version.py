@@ -1,4 +1,8 @@
-"""Which versions of the protocol this software speaks, and how two sides settle on one."""
+"""Which versions of the protocol this software speaks, and how two sides settle on one.
+
+A field that a peer may leave out and may ignore (the load in Result and Pong, Ping's padding) needs no new version:
+what an older peer does not send reads as absent, and what it does not know it skips.
+"""
 
 from __future__ import annotations
 

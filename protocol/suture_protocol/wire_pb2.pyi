@@ -172,8 +172,26 @@ class Arrival(_message.Message):
     at_s: float
     def __init__(self, offset_end: _Optional[int] = ..., at_s: _Optional[float] = ...) -> None: ...
 
+class LoadReport(_message.Message):
+    __slots__ = ("routine_wait_s", "stat_wait_s", "service_s", "tail_ratio", "utilisation", "requests", "units")
+    ROUTINE_WAIT_S_FIELD_NUMBER: _ClassVar[int]
+    STAT_WAIT_S_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_S_FIELD_NUMBER: _ClassVar[int]
+    TAIL_RATIO_FIELD_NUMBER: _ClassVar[int]
+    UTILISATION_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    routine_wait_s: float
+    stat_wait_s: float
+    service_s: float
+    tail_ratio: float
+    utilisation: float
+    requests: int
+    units: int
+    def __init__(self, routine_wait_s: _Optional[float] = ..., stat_wait_s: _Optional[float] = ..., service_s: _Optional[float] = ..., tail_ratio: _Optional[float] = ..., utilisation: _Optional[float] = ..., requests: _Optional[int] = ..., units: _Optional[int] = ...) -> None: ...
+
 class Result(_message.Message):
-    __slots__ = ("request_id", "outputs", "receive_s", "queue_s", "decode_s", "tail_s", "server_s", "arrivals")
+    __slots__ = ("request_id", "outputs", "receive_s", "queue_s", "decode_s", "tail_s", "server_s", "arrivals", "load")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     RECEIVE_S_FIELD_NUMBER: _ClassVar[int]
@@ -182,6 +200,7 @@ class Result(_message.Message):
     TAIL_S_FIELD_NUMBER: _ClassVar[int]
     SERVER_S_FIELD_NUMBER: _ClassVar[int]
     ARRIVALS_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
     request_id: int
     outputs: _containers.RepeatedCompositeFieldContainer[NamedTensor]
     receive_s: float
@@ -190,7 +209,8 @@ class Result(_message.Message):
     tail_s: float
     server_s: float
     arrivals: _containers.RepeatedCompositeFieldContainer[Arrival]
-    def __init__(self, request_id: _Optional[int] = ..., outputs: _Optional[_Iterable[_Union[NamedTensor, _Mapping]]] = ..., receive_s: _Optional[float] = ..., queue_s: _Optional[float] = ..., decode_s: _Optional[float] = ..., tail_s: _Optional[float] = ..., server_s: _Optional[float] = ..., arrivals: _Optional[_Iterable[_Union[Arrival, _Mapping]]] = ...) -> None: ...
+    load: LoadReport
+    def __init__(self, request_id: _Optional[int] = ..., outputs: _Optional[_Iterable[_Union[NamedTensor, _Mapping]]] = ..., receive_s: _Optional[float] = ..., queue_s: _Optional[float] = ..., decode_s: _Optional[float] = ..., tail_s: _Optional[float] = ..., server_s: _Optional[float] = ..., arrivals: _Optional[_Iterable[_Union[Arrival, _Mapping]]] = ..., load: _Optional[_Union[LoadReport, _Mapping]] = ...) -> None: ...
 
 class Refusal(_message.Message):
     __slots__ = ("request_id", "code", "message")
@@ -203,16 +223,20 @@ class Refusal(_message.Message):
     def __init__(self, request_id: _Optional[int] = ..., code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Ping(_message.Message):
-    __slots__ = ("nonce",)
+    __slots__ = ("nonce", "padding")
     NONCE_FIELD_NUMBER: _ClassVar[int]
+    PADDING_FIELD_NUMBER: _ClassVar[int]
     nonce: int
-    def __init__(self, nonce: _Optional[int] = ...) -> None: ...
+    padding: bytes
+    def __init__(self, nonce: _Optional[int] = ..., padding: _Optional[bytes] = ...) -> None: ...
 
 class Pong(_message.Message):
-    __slots__ = ("nonce",)
+    __slots__ = ("nonce", "load")
     NONCE_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
     nonce: int
-    def __init__(self, nonce: _Optional[int] = ...) -> None: ...
+    load: LoadReport
+    def __init__(self, nonce: _Optional[int] = ..., load: _Optional[_Union[LoadReport, _Mapping]] = ...) -> None: ...
 
 class ProfileRequest(_message.Message):
     __slots__ = ("bundle_digest",)

@@ -15,6 +15,7 @@ from suture_protocol.events import (
     Event,
     Hello,
     Kind,
+    Load,
     NamedTensor,
     Ping,
     Pong,
@@ -84,6 +85,17 @@ def result(request_id: int = 1) -> Result:
     )
 
 
+LOAD = Load(
+    routine_wait_s=1.5,
+    stat_wait_s=0.25,
+    service_s=0.125,
+    tail_ratio=1.25,
+    utilisation=0.75,
+    requests=9,
+    units=8,
+)
+
+
 def refusal(request_id: int = 1) -> Refusal:
     return Refusal(request_id=request_id, code="unknown_bundle", message="this cloud has unet")
 
@@ -101,7 +113,10 @@ EVERY_EVENT: tuple[Event, ...] = (
     refusal(),
     REFUSED_CONNECTION,
     Ping(nonce=7),
+    Ping(nonce=8, padding=bytes(4_000)),
     Pong(nonce=2**64 - 1),
+    Pong(nonce=8, load=LOAD),
+    dataclasses.replace(result(2), load=LOAD),
 )
 
 

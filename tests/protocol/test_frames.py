@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from suture_protocol import limits, wire_pb2
-from suture_protocol.events import Chunk, NamedTensor, Refusal, Result, SessionLimits, TensorHeader, Welcome
+from suture_protocol.events import Chunk, NamedTensor, Pong, Refusal, Result, SessionLimits, TensorHeader, Welcome
 from suture_protocol.frames import decode, encode
 from suture_protocol.outputs import from_result, to_named
-from tests.protocol.session_samples import EVERY_EVENT, chunk, result, start
+from tests.protocol.session_samples import EVERY_EVENT, LOAD, chunk, result, start
 
 
 @pytest.mark.parametrize("event", EVERY_EVENT, ids=lambda e: type(e).__name__)
@@ -47,6 +47,10 @@ def _result_with(**changes: object) -> Result:
     return dataclasses.replace(result(), **changes)
 
 
+def _pong_with(**changes: object) -> Pong:
+    return Pong(nonce=1, load=dataclasses.replace(LOAD, **changes))
+
+
 def _tensor(**changes: object) -> TensorHeader:
     return dataclasses.replace(TensorHeader(shape=(1, 2), dtype="uint8", payload_bytes=2), **changes)
 
@@ -80,6 +84,13 @@ MALFORMED = {
     ),
     "output named twice": lambda: _result_with(outputs=result().outputs * 2),
     "time that is no number": lambda: _result_with(tail_s=float("nan")),
+    "load without end": lambda: _pong_with(routine_wait_s=float("inf")),
+    "load with a wait below nothing": lambda: _pong_with(stat_wait_s=-0.1),
+    "load in which STAT waits longest": lambda: _pong_with(stat_wait_s=LOAD.routine_wait_s + 0.1),
+    "load with a service time that is no number": lambda: _pong_with(service_s=float("nan")),
+    "load with tails that take nothing": lambda: _pong_with(tail_ratio=0.0),
+    "load of more than all": lambda: _pong_with(utilisation=1.01),
+    "malformed load of a result": lambda: _result_with(load=dataclasses.replace(LOAD, utilisation=-1.0)),
     "code with spaces": lambda: Refusal(request_id=1, code="not a code", message="m"),
     "refusal without a word": lambda: Refusal(request_id=1, code="limit", message=""),
 }
@@ -95,6 +106,26 @@ def test_a_malformed_event_is_refused_when_sent_and_when_received(name, monkeypa
         frame = encode(event)
     with pytest.raises(ValueError):
         decode(frame)
+
+
+def test_a_peer_without_load_reports_is_understood():
+    for event in (Pong(nonce=3), result()):
+        frame = wire_pb2.Frame.FromString(encode(event))
+        assert not getattr(frame, frame.WhichOneof("body")).HasField("load")
+        assert decode(frame.SerializeToString()).load is None
+
+
+def test_a_peer_that_does_not_know_load_reports_reads_the_rest():
+    frame = wire_pb2.Frame.FromString(encode(_pong_with()))
+    # As unknown fields look to a peer whose schema lacks them: the same bytes under a number that it does not know.
+    renumbered = bytes(frame.pong.load.SerializeToString())
+    older = wire_pb2.Pong(nonce=1).SerializeToString() + b"\xba\x3e" + bytes([len(renumbered)]) + renumbered
+    assert decode(wire_pb2.Frame(pong=wire_pb2.Pong.FromString(older)).SerializeToString()) == Pong(nonce=1)
+
+
+def test_counts_in_a_load_beyond_the_wire_are_refused():
+    with pytest.raises(ValueError, match="4294967296 units"):
+        encode(_pong_with(units=2**32))
 
 
 def test_an_unknown_priority_is_refused():

@@ -33,7 +33,7 @@ class JpegCodec(Codec):
     """
 
     id: ClassVar[str] = "jpeg"
-    lossless: ClassVar[bool] = False
+    lossless = False
 
     def __init__(self, quality: int = DEFAULT_QUALITY) -> None:
         if not 1 <= quality <= 100:

@@ -1,4 +1,4 @@
-"""Codecs by id. Adding one is one file and one row here; the wire needs no change."""
+"""Codecs by id, and by spec: the id with the width of the codes, `zstd@4`. Adding one is one file and one row here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from suture_protocol.codecs.base import Codec
 from suture_protocol.codecs.jpeg import JpegCodec
 from suture_protocol.codecs.jpegls import JpegLsCodec
 from suture_protocol.codecs.jpegxl import JpegXlCodec
+from suture_protocol.codecs.narrow import FULL_BITS, MIN_BITS
 from suture_protocol.codecs.raw import RawCodec
 from suture_protocol.codecs.webp import WebpCodec
 from suture_protocol.codecs.zstd import ZstdCodec
@@ -17,7 +18,7 @@ from suture_protocol.errors import CodecError
 #: Class and the settings it takes, all whole numbers. The libraries are imported when a codec is first used.
 _CODECS: Final[Mapping[str, tuple[Callable[..., Codec], tuple[str, ...]]]] = {
     "raw": (RawCodec, ()),
-    "zstd": (ZstdCodec, ("level",)),
+    "zstd": (ZstdCodec, ("level", "bits")),
     "jpegls": (JpegLsCodec, ()),
     "jpeg": (JpegCodec, ("quality",)),
     "webp": (WebpCodec, ("quality",)),
@@ -41,7 +42,7 @@ def get_codec(codec_id: str, config: Mapping[str, str] | None = None) -> Codec:
         CodecError: no such codec, no such setting, or a value it does not take.
     """
     if codec_id not in _CODECS:
-        raise CodecError(f"unknown codec {codec_id!r}; this side has: {', '.join(_CODECS)}")
+        raise CodecError(f"unknown codec {codec_id!r}; there are: {codecs_in_words()}")
     make, allowed = _CODECS[codec_id]
     settings: dict[str, int] = {}
     for name, text in (config or {}).items():
@@ -51,6 +52,28 @@ def get_codec(codec_id: str, config: Mapping[str, str] | None = None) -> Codec:
             raise CodecError(f"codec {codec_id}: {name} is a whole number, not {text[:20]!r}")
         settings[name] = int(text)
     return make(**settings)
+
+
+def codec_of(spec: str, config: Mapping[str, str] | None = None) -> Codec:
+    """The codec that `spec` names: an id, with `@bits` behind it where codes are to be narrowed (`zstd@4`).
+
+    It is what profiles, choices, plans and people write; on the wire go the codec's `id` and `config`.
+
+    Args:
+        spec: As `Codec.spec` gives it.
+        config: Further settings.
+
+    Raises:
+        CodecError: no such codec, no such setting, or a width it does not narrow to.
+    """
+    codec_id, at, bits = spec.partition("@")
+    return get_codec(codec_id, {**(config or {}), **({"bits": bits} if at else {})})
+
+
+def codecs_in_words() -> str:
+    """The codecs by spec, for help and messages."""
+    narrowed = f"zstd@{MIN_BITS} to zstd@{FULL_BITS - 1} (narrower codes, lossy)"
+    return ", ".join([*_CODECS, narrowed])
 
 
 def default_codec(shape: tuple[int, ...], dtype: str, is_input: bool) -> str:

@@ -36,7 +36,7 @@ class WebpCodec(Codec):
     """
 
     id: ClassVar[str] = "webp"
-    lossless: ClassVar[bool] = False
+    lossless = False
 
     def __init__(self, quality: int = DEFAULT_QUALITY) -> None:
         if not 0 <= quality <= 100:
