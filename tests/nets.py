@@ -21,6 +21,13 @@ def make() -> tuple[nn.Module, NetworkSpec]:
     return Normalised(Tiny(), mean=GREY_MEAN, std=GREY_STD), image_spec("tiny", shape=(1, SIDE, SIDE), labels=LABELS)
 
 
+def make_forked() -> tuple[nn.Module, NetworkSpec]:
+    """A grey 32×32 classifier of two branches, exported one after the other, that narrow first and then work hard."""
+    return Normalised(Forked(), mean=GREY_MEAN, std=GREY_STD), image_spec(
+        "forked", shape=(1, SIDE, SIDE), labels=LABELS
+    )
+
+
 def images(count: int, *, seed: int = 0) -> list[NDArray[Any]]:
     """Inputs for it: a slope, a disc and some noise, so that neighbouring pixels are alike as in radiographs."""
     generator = np.random.default_rng(seed)
@@ -58,3 +65,26 @@ class Tiny(nn.Module):
         x = torch.relu(self.merge(torch.cat([x, self.up(low)], dim=1)))
         out: Tensor = self.classify(x.mean(dim=(2, 3)))
         return out
+
+
+class Forked(nn.Module):
+    """What crosses least for little work lies across both branches, and is no prefix of the exported graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 16, 3, stride=2, padding=1)
+        self.first = _branch(4)
+        self.second = _branch(6)
+        self.classify = nn.Linear(10, len(LABELS))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = torch.relu(self.stem(image))
+        joined = torch.cat([self.first(x), self.second(x)], dim=1)
+        out: Tensor = self.classify(joined.mean(dim=(2, 3)))
+        return out
+
+
+def _branch(channels: int) -> nn.Module:
+    narrow = nn.Conv2d(16, channels, 3, stride=2, padding=1)
+    wide, back = nn.Conv2d(channels, 16 * channels, 3, padding=1), nn.Conv2d(16 * channels, channels, 3, padding=1)
+    return nn.Sequential(narrow, nn.ReLU(), wide, nn.ReLU(), back, nn.ReLU())

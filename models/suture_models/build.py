@@ -9,7 +9,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +23,7 @@ from suture_models.calibrate import calibrated_quantisers
 from suture_models.cuts import enumerate_cuts
 from suture_models.export import Exported, export_network
 from suture_models.manifest import Cut, GraphNode, Manifest, ProcessorClass, TensorSpec, Variant
+from suture_models.order import in_cutting_order
 from suture_models.quantisers.variants import MAKERS, Source
 from suture_models.zoo.registry import LoadedNetwork
 from suture_protocol.errors import BundleError, CapabilityMissing, UsageError
@@ -130,7 +131,11 @@ def _build(
             step("OpenVINO: converting")
             openvino, names = _openvino(onnx_path)
             kept &= names
-        cuts = enumerate_cuts(exported.graph, network.spec.input, exported.outputs, exported.crossable & kept)
+        crossable, results = exported.crossable & kept, {output.name for output in exported.outputs}
+        exported = replace(
+            exported, graph=in_cutting_order(exported.graph, network.spec.input.name, results, crossable)
+        )
+        cuts = enumerate_cuts(exported.graph, network.spec.input, exported.outputs, crossable)
         tensors = tuple({t.name: t for cut in cuts[1:-1] for t in cut.boundary}.values())
         step("calibrating")
         source = Source(

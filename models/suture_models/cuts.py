@@ -1,7 +1,7 @@
 """Where a graph can be cut, and which cuts can ever pay. Torch-free arithmetic over the manifest's graph.
 
-A cut is a topological prefix of the graph; what crosses it is the live set: the tensors that the prefix makes and the
-rest still reads.
+A cut is a topological prefix of the graph, in the order that `suture_models.order` gives it; what crosses it is the
+live set: the tensors that the prefix makes and the rest still reads.
 
 Listed are not all prefixes. Between two operators that multiply (convolution, linear, matmul, lstm) lie only cheap
 ones, so of the prefixes between them the one with the fewest bytes is kept; of equals the last, since its activation

@@ -24,6 +24,9 @@ ProcessorClass = Literal["vnni", "plain", "any"]
 INPUT_CUT = "0"
 LAST_CUT = "last"
 
+#: A pixel belongs to the mask from this probability on.
+MASK_THRESHOLD = 0.5
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorSpec:

@@ -107,7 +107,7 @@ def subgraph(
 
     Sizes that the graph reads off tensors before the cut (the batch) are read off the first input instead: all tensors
     that may cross a cut have the batch as their leading axis. Tensors that the graph makes itself are made on `device`
-    (default: the CPU); weights stay where they are.
+    (default: the CPU); weights stay where they are. `meta["node"]` of each operation names the program's node.
 
     Raises:
         BundleError: `outputs` need more than `inputs`, or the program names an operator that is not aten's.
@@ -135,6 +135,7 @@ def subgraph(
             args = _decode(list(node.args), env, weight, device)
         kwargs = _decode(node.kwargs, env, weight, device)
         env[node.name] = graph.call_function(resolve(node.target), tuple(args), kwargs)
+        env[node.name].meta["node"] = node.name
     graph.output(tuple(env[name] for name in outputs))
     return fx.GraphModule(root, graph)
 

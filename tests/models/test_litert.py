@@ -103,6 +103,20 @@ def test_a_head_that_takes_too_long_takes_the_later_ones_with_it(
     assert problems == ["LiteRT's converter takes more than 0 s of processor time"] * 2
 
 
+def test_a_strided_convolution_of_volumes_is_converted(tmp_path: Path):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv3d(1, 4, 3, stride=2, padding=1), nn.ReLU()).eval()
+    volume = np.random.default_rng(5).normal(size=(1, 1, 8, 8, 8)).astype(np.float32)
+    spec = TensorSpec(name="input", shape=volume.shape, dtype="float32")
+    made = head(tmp_path, "strided")
+    assert list(convert_heads(export_network(module, spec).program, [volume], [made])) == [""]
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(str(made.float_path)).get_signature_runner()
+    (found,) = runner(args_0=volume).values()
+    np.testing.assert_allclose(found, module(torch.from_numpy(volume)).detach().numpy(), atol=1e-5)
+
+
 def head(folder: Path, name: str) -> Head:
     """The head up to the first activation; a job dies of an INT8 file that it cannot write."""
     return Head(cut_id=name, outputs=("relu",), float_path=folder.parent / f"{name}-f32", int8_path=folder / name)

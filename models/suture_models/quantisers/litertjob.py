@@ -1,4 +1,4 @@
-"""LiteRT's conversions in a process of their own: its converter crashes on 3D convolutions and drowns in LSTMs.
+"""LiteRT's conversions in a process of their own: its converter crashes on some operators and drowns in LSTMs.
 
 `python -m suture_models.quantisers.litertjob FOLDER SECONDS` is that process: it works off the heads that
 `FOLDER/job.json` lists and writes a line of JSON per head, an empty text or what is wrong.
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from suture_models.program import Program, load_program
 from suture_protocol.errors import BundleError
 
-#: Processor time for one head; ordinary ones take 10 to 40 s. An LSTM unrolled over 500 steps never ends.
+#: Processor time for one head; ordinary ones take 10 to 40 s, an LSTM unrolled over 500 steps some 240 s.
 HEAD_LIMIT_S = 300
 _PROGRAM, _WEIGHTS, _INPUTS, _JOB = "program.json", "weights.safetensors", "inputs.npz", "job.json"
 
@@ -104,13 +104,13 @@ def _environment() -> dict[str, str]:
 
 
 def _work(folder: Path, limit_s: int, answers: IO[str]) -> None:
-    from suture_models.quantisers.litert import convert, without_dead_channels
+    from suture_models.quantisers.litert import convert, with_padding_apart, without_dead_channels
     from suture_models.quantisers.rounding import output_shifts
     from suture_models.zoo.threads import torch_threads
 
     with torch_threads(1), np.load(folder / _INPUTS) as stored:
         inputs = [stored[name] for name in stored.files]
-        program = without_dead_channels(load_program(folder / _PROGRAM, folder / _WEIGHTS))
+        program = with_padding_apart(without_dead_channels(load_program(folder / _PROGRAM, folder / _WEIGHTS)))
         shifts = output_shifts(program, inputs, "int8")
         for row in json.loads((folder / _JOB).read_text(encoding="utf-8")):
             problem = ""
