@@ -1,10 +1,11 @@
 """What this device is: a fingerprint for profiles, and the processor class that decides which INT8 artefact is right.
 
-Reads `/proc` and `/sys` on Linux and asks the platform elsewhere; loads no engine.
+Reads `/proc` and `/sys` on Linux and asks the platform elsewhere; loads no engine. Also what this process takes.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 from collections.abc import Mapping
@@ -111,6 +112,19 @@ def device_fingerprint(
     if throttles:
         device["throttled"] = throttles
     return device
+
+
+def resident_bytes() -> int:
+    """Physical memory of this process now, what the allocator keeps for later given back first; 0 where unknown.
+
+    Whole pages, and only as good as the allocator's giving back (glibc's): differences of less than about a megabyte
+    mean nothing, and what was mapped but not touched does not count.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if platform.system() == "Linux" else None
+    if trim is not None:
+        trim(0)
+    fields = _read(Path("/proc/self/statm")).split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if len(fields) > 1 else 0
 
 
 def _effective(cpuinfo: str, environ: Mapping[str, str]) -> frozenset[str]:

@@ -1,11 +1,13 @@
-"""The link, estimated from the traffic itself: no probe packets, no clock of its own, no socket.
+"""The link, estimated from the traffic itself: no clock of its own, no socket.
 
 The main signal is the dispersion of a payload's chunks as the receiver saw them arrive: the bottleneck spaces them out,
-whatever the delay is. The second is the upload's whole time, less the server's and the smallest round trip seen.
+whatever the delay is. The second is the upload's whole time, less the server's and the smallest round trip seen. A link
+that carries nothing is known by probes, and by less the longer ago it was measured.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from suture_partitioner.dispersion import MIN_SPACING_S, dispersion
 from suture_partitioner.types import LinkEstimate
 
 #: What is assumed before anything was sent: a middling mobile uplink. Any first request replaces it.
@@ -29,17 +32,44 @@ _FIRST_WINDOW_BYTES: Final = 10 * 1_400
 #: What travels with the request's start and is not timed.
 _SEGMENT_BYTES: Final = 1_400
 
-#: Samples the median is taken over: three follow a step after two requests and still drop one stray.
-WINDOW: Final = 3
+#: Samples that the median is taken over while the link is steady; `_changed` tells what a change leaves of them.
+WINDOW: Final = 12
+#: Where two samples in a row are beyond this factor from the median, on the same side, the link has changed: those
+#: before are dropped. On a link whose samples scatter, it takes three standard deviations of that.
+CHANGE: Final = 1.35
+_SIGMAS: Final = 3.0
+#: The last sample counts alone while it is so far below the median: to plan one request too carefully costs little, a
+#: slow upload a lot. If it was a stray, the next one says so.
+COLLAPSE: Final = 2.5
+#: So does one whose mean rate alone, slow start and all, is so far above the median: the link did carry that much.
+SURGE: Final = 2.0
+#: Either takes as many standard deviations of the samples' usual scatter.
+_FAR_SIGMAS: Final = 5.0
+#: Samples older than this say little of a moving unit's link, while there are newer ones.
+_MEMORY_S: Final = 20.0
 
-#: Chunks that arrive closer together than this were read from one buffer; their spacing says nothing.
-_MIN_SPACING_S: Final = 0.002
+#: The weight of the last measurements halves with every so many seconds without any; the rest is the prior's.
+_STALE_S: Final = 120.0
+#: Scatter is averaged over so many pairs of samples, and no pair counts for more than this factor: a step is no noise.
+_SCATTER_SAMPLES: Final = 16.0
+_SCATTER_MAX: Final = math.log(1.6)
+#: Of normal noise: the mean of |difference of two| is 1.128 standard deviations, half the interquartile range 0.674.
+_SIGMA_OF_SCATTER: Final = 1 / 1.128
+_SPREAD_OF_SIGMA: Final = 0.674
+
+#: How wide a prior is: half the interquartile range ÷ the rate, of a link that is not known.
+PRIOR_SPREAD: Final = 0.5
+
+#: Requests over which lost time is averaged, and for how long it is held against a link that is not used.
+_STALL_REQUESTS: Final = 8.0
+_STALL_MEMORY_S: Final = 30.0
 
 #: Chunks that waited in a busy receiver arrive together and look fast. The whole upload bounds that error: slow start
 #: at most quarters a request's mean rate for the payloads considered here.
 _MAX_ABOVE_MEAN: Final = 4.0
 
 _MAX_BPS: Final = 1e11
+_RTT_WINDOW: Final = 3
 _RTT_WINDOW_S: Final = 10.0
 
 
@@ -48,6 +78,13 @@ class _Rtt:
     at_s: float
     rtt_s: float
     idle: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Rate:
+    at_s: float
+    bps: float
+    least_bps: float = 0.0
 
 
 class LinkEstimator:
@@ -59,11 +96,15 @@ class LinkEstimator:
 
     def __init__(self, prior: LinkEstimate = PRIOR) -> None:
         self._prior = prior
-        self._rates_bps: deque[float] = deque(maxlen=WINDOW)
+        self._rates: deque[_Rate] = deque(maxlen=WINDOW)
         self._rtts: deque[_Rtt] = deque(maxlen=64)
         self._settled = False
         self._samples = 0
         self._measured_at_s = prior.measured_at_s
+        self._scatter = 0.0
+        self._lifted_s = -math.inf
+        self._stalled_s = 0.0
+        self._stalled_at_s = prior.measured_at_s
 
     def on_heartbeat(self, rtt_s: float, now_s: float, *, uploading: bool = False) -> None:
         """Takes one heartbeat's round trip.
@@ -88,6 +129,7 @@ class LinkEstimator:
             round_trip_s: From sending the request's start to its result, less the server's time after the last byte.
             now_s: When the result came, on the caller's monotonic clock.
         """
+        self._note_stall(round_trip_s - self._expected_s(payload_bytes), now_s)
         ordered = sorted(arrivals, key=lambda arrival: arrival[1])
         if ordered and round_trip_s > ordered[-1][1]:
             # What is left is the way of the start plus the way of the result: a round trip that queued behind nothing.
@@ -95,51 +137,154 @@ class LinkEstimator:
         if payload_bytes < MIN_PAYLOAD_BYTES or round_trip_s <= 0:
             self._bound(payload_bytes, ordered, now_s)
             return
-        rate_bps, dispersed = self._rate(payload_bytes, ordered, round_trip_s)
+        mean_bps, rate_bps = self._rate(payload_bytes, ordered, round_trip_s)
         if not self._settled and self._samples:
             # The first request ran in TCP's slow start: it counted only for want of better.
-            self._rates_bps.clear()
-        self._settled = dispersed or self._samples > 0
-        self._rates_bps.append(min(rate_bps, _MAX_BPS))
-        self._samples += 1
-        self._measured_at_s = now_s
+            self._rates.clear()
+        self._settled = rate_bps is not None or self._samples > 0
+        self._add(mean_bps if rate_bps is None else rate_bps, now_s, least_bps=mean_bps)
 
-    def estimate(self) -> LinkEstimate:
-        """The link as the last requests and heartbeats show it; the prior for what none has shown yet."""
+    def on_probe(self, padding_bytes: int, spacing_s: float, round_trip_s: float, now_s: float) -> None:
+        """Takes one probe of an idle link.
+
+        Args:
+            padding_bytes: What was sent behind the first ping.
+            spacing_s: From the first pong to the last: what the bottleneck needed for the padding.
+            round_trip_s: From the first ping to the last pong.
+            now_s: When the last pong came.
+        """
+        self._settled = True
+        mean_bps = self._mean(padding_bytes, round_trip_s)
+        rate_bps = 8 * padding_bytes / max(spacing_s, MIN_SPACING_S / 2)
+        rate_bps = min(rate_bps, _MAX_ABOVE_MEAN * mean_bps)
+        if mean_bps > 12 * padding_bytes / self.estimate().rtt_s and now_s - self._lifted_s > _MEMORY_S:
+            # TCP may have paced it (BBR, after a pause): the link carries that or more. Now and then, try.
+            self._lifted_s = now_s
+            mean_bps = rate_bps = max(rate_bps, self._prior.bandwidth_bps)
+        self._add(rate_bps, now_s, least_bps=mean_bps)
+
+    def on_unfinished(self, payload_bytes: int, waited_s: float, now_s: float) -> None:
+        """Takes a request that was given up, or failed with the path: at most all of it arrived in that time.
+
+        Args:
+            payload_bytes: Size of the payload.
+            waited_s: From sending its start until it was given up.
+            now_s: When that was.
+        """
+        self._note_stall(max(waited_s - self._expected_s(payload_bytes), 0.0), now_s)
+        most_bps = 8 * payload_bytes / max(waited_s, MIN_SPACING_S)
+        if most_bps < self.estimate().bandwidth_bps:
+            self._add(most_bps, now_s)
+
+    def estimate(self, now_s: float | None = None) -> LinkEstimate:
+        """The link as the last requests, probes and heartbeats show it; the prior for what none has shown yet.
+
+        Args:
+            now_s: The time, by which measurements age towards the prior; None for as they were.
+        """
         rtts = self._recent_rtts()
         known = self._prior
         if rtts:
             known = replace(known, rtt_s=float(np.median(rtts)), spread_s=_half_iqr(rtts))
-        if self._rates_bps:
-            rates = list(self._rates_bps)
-            known = replace(known, bandwidth_bps=float(np.median(rates)), spread_bps=_half_iqr(rates))
-        return replace(known, samples=self._samples, measured_at_s=self._measured_at_s)
+        if self._rates:
+            rates = [rate.bps for rate in self._rates]
+            if len(rates) > 1 and self._alone(rates):
+                rates = rates[-1:]
+            bandwidth_bps = float(np.median(rates))
+            # A few samples may agree by chance: the link's usual scatter is the least that there is.
+            spread_bps = max(_half_iqr(rates), _SPREAD_OF_SIGMA * self._sigma() * bandwidth_bps)
+            known = replace(known, bandwidth_bps=bandwidth_bps, spread_bps=spread_bps)
+        stall_s = self._stall_s(self._measured_at_s if now_s is None else now_s)
+        known = replace(known, samples=self._samples, measured_at_s=self._measured_at_s, stall_s=stall_s)
+        return known if now_s is None or not self._rates else self._aged(known, now_s - self._measured_at_s)
+
+    def _aged(self, known: LinkEstimate, age_s: float) -> LinkEstimate:
+        """Between what was measured and the prior, on a scale of factors, by age."""
+        fresh = 0.5 ** (max(age_s, 0.0) / _STALE_S)
+        if fresh > 0.99:
+            return known
+        bandwidth_bps = math.exp(
+            fresh * math.log(known.bandwidth_bps) + (1 - fresh) * math.log(self._prior.bandwidth_bps)
+        )
+        share = fresh * known.spread_bps / known.bandwidth_bps + (1 - fresh) * PRIOR_SPREAD
+        return replace(known, bandwidth_bps=bandwidth_bps, spread_bps=share * bandwidth_bps)
+
+    def _alone(self, rates: Sequence[float]) -> bool:
+        """Whether the last sample makes those before it old news."""
+        before = float(np.median(rates[:-1]))
+        chance = math.exp(_FAR_SIGMAS * self._sigma())
+        low_bps, high_bps = before / max(COLLAPSE, chance), before * max(SURGE, chance)
+        return rates[-1] < low_bps or self._rates[-1].least_bps > high_bps
+
+    def _add(self, bps: float, now_s: float, least_bps: float = 0.0) -> None:
+        bps = min(bps, _MAX_BPS)
+        if self._rates:
+            apart = min(abs(math.log(bps / self._rates[-1].bps)), _SCATTER_MAX)
+            self._scatter += (apart - self._scatter) / _SCATTER_SAMPLES
+        self._rates.append(_Rate(now_s, bps, least_bps))
+        while len(self._rates) > 2 and now_s - self._rates[0].at_s > _MEMORY_S:
+            self._rates.popleft()
+        for _ in range(len(self._rates) - self._changed()):
+            self._rates.popleft()
+        self._samples += 1
+        self._measured_at_s = now_s
+
+    def _changed(self) -> int:
+        """How many of the last samples are of the link as it is now."""
+        rates = [rate.bps for rate in self._rates]
+        if len(rates) > 2:
+            before = float(np.median(rates[:-2]))
+            factor = max(CHANGE, math.exp(_SIGMAS * self._sigma()))
+            if min(rates[-2:]) > before * factor or max(rates[-2:]) < before / factor:
+                return 2
+        return len(rates)
+
+    def _sigma(self) -> float:
+        """The standard deviation of the samples' logarithms, as neighbours show it."""
+        return _SIGMA_OF_SCATTER * self._scatter
+
+    def _expected_s(self, payload_bytes: int) -> float:
+        link = self.estimate()
+        return link.rtt_s + 8 * payload_bytes / link.bandwidth_bps
+
+    def _note_stall(self, excess_s: float, now_s: float) -> None:
+        """A request took so much longer than was to be expected, or less."""
+        if not self._rates:
+            return
+        held_s = self._stall_s(now_s, least=-math.inf)
+        self._stalled_s = held_s + (excess_s - held_s) / _STALL_REQUESTS
+        self._stalled_at_s = now_s
+
+    def _stall_s(self, now_s: float, least: float = 0.0) -> float:
+        age_s = max(now_s - self._stalled_at_s, 0.0)
+        left: float = 0.5 ** (age_s / _STALL_MEMORY_S)
+        return max(self._stalled_s * left, least)
 
     def _rate(
         self, payload_bytes: int, arrivals: Sequence[tuple[int, float]], round_trip_s: float
-    ) -> tuple[float, bool]:
-        """The request's rate in bit/s, and whether the dispersion of its chunks gave it."""
+    ) -> tuple[float, float | None]:
+        """The request's mean rate in bit/s, and the rate that the dispersion of its chunks gives, if it gives one."""
+        mean_bps = self._mean(payload_bytes, round_trip_s)
+        dispersion_bps = dispersion(arrivals)
+        return mean_bps, None if dispersion_bps is None else min(dispersion_bps, _MAX_ABOVE_MEAN * mean_bps)
+
+    def _mean(self, size_bytes: int, round_trip_s: float) -> float:
         smallest_rtt_s = min((r.rtt_s for r in self._rtts), default=0.0)
         # Less than a tenth of the time left means that the round trip is most of it and the difference is noise.
-        transfer_s = max(round_trip_s - smallest_rtt_s, round_trip_s / 10)
-        mean_bps = 8 * payload_bytes / transfer_s
-        dispersion_bps = dispersion(arrivals)
-        if dispersion_bps is None:
-            return mean_bps, False
-        return min(dispersion_bps, _MAX_ABOVE_MEAN * mean_bps), True
+        return 8 * size_bytes / max(round_trip_s - smallest_rtt_s, round_trip_s / 10)
 
     def _bound(self, payload_bytes: int, arrivals: Sequence[tuple[int, float]], now_s: float) -> None:
         """Takes a small payload for the bounds that it sets: slow start may have cost it one round trip, or none."""
-        if not arrivals or not self._rates_bps or payload_bytes < MIN_BOUND_BYTES:
+        if not arrivals or not self._rates or payload_bytes < MIN_BOUND_BYTES:
             return
         took_s = arrivals[-1][1]
         waited_s = min(self._recent_rtts(), default=0.0) if payload_bytes > _FIRST_WINDOW_BYTES else 0.0
-        low_bps = 8 * (payload_bytes - _SEGMENT_BYTES) / max(took_s, _MIN_SPACING_S)
-        high_bps = 8 * payload_bytes / max(took_s - waited_s, _MIN_SPACING_S)
-        known_bps = float(np.median(self._rates_bps))
+        low_bps = 8 * (payload_bytes - _SEGMENT_BYTES) / max(took_s, MIN_SPACING_S)
+        high_bps = 8 * payload_bytes / max(took_s - waited_s, MIN_SPACING_S)
+        known_bps = self.estimate().bandwidth_bps
         if not low_bps <= known_bps <= high_bps:
-            self._rates_bps.append(min(max(known_bps, low_bps), high_bps))
-            self._samples += 1
+            self._add(min(max(known_bps, low_bps), high_bps), now_s)
+        else:
             self._measured_at_s = now_s
 
     def _recent_rtts(self) -> list[float]:
@@ -147,39 +292,8 @@ class LinkEstimator:
             return []
         newest_s = self._rtts[-1].at_s
         recent = [r for r in self._rtts if newest_s - r.at_s <= _RTT_WINDOW_S]
-        idle = [r.rtt_s for r in recent if r.idle][-WINDOW:]
+        idle = [r.rtt_s for r in recent if r.idle][-_RTT_WINDOW:]
         return idle or [min(r.rtt_s for r in recent)]
-
-
-def dispersion(arrivals: Sequence[tuple[int, float]]) -> float | None:
-    """Rate in bit/s at which the bottleneck spaced the chunks: the median over bytes of the rates between arrivals.
-
-    The median passes over the pauses of slow start, in which the sender waits and the bottleneck idles.
-
-    Args:
-        arrivals: (bytes arrived so far, time in seconds), in the order of time.
-
-    Returns:
-        None where fewer than three chunks arrived at times that can be told apart.
-    """
-    spans: list[tuple[float, int]] = []
-    if not arrivals:
-        return None
-    start_bytes, start_s = arrivals[0]
-    for end_bytes, end_s in arrivals[1:]:
-        if end_s - start_s >= _MIN_SPACING_S and end_bytes > start_bytes:
-            spans.append((8 * (end_bytes - start_bytes) / (end_s - start_s), end_bytes - start_bytes))
-            start_bytes, start_s = end_bytes, end_s
-    if len(spans) < 2:
-        return None
-    spans.sort()
-    half = sum(size for _, size in spans) / 2
-    passed = 0
-    for rate_bps, size in spans:
-        passed += size
-        if passed >= half:
-            return rate_bps
-    return spans[-1][0]
 
 
 def _half_iqr(values: Sequence[float]) -> float:

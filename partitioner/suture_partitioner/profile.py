@@ -1,39 +1,36 @@
 """Measuring heads and tails: knows engines only as callables, keeps to a time budget, and says what it did not measure.
 
-Edge: `run` takes an image and gives the boundary; each codec's encoding is timed and its payload weighed.
-Cloud: `run` takes the boundary; each codec's decoding is timed.
+Edge: `run` takes an image and gives the boundary. Cloud: `run` takes the boundary. What crosses is coded in `payloads`,
+what is not measured is predicted in `predict`.
 """
 
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
-from numpy.typing import NDArray
+from suture_models.manifest import Cut
+from suture_partitioner.device import resident_bytes
+from suture_partitioner.predict import predicted
+from suture_partitioner.stopwatch import Stopwatch
+from suture_partitioner.types import CutTiming
 
-from suture_models.manifest import INPUT_CUT, LAST_CUT, Cut
-from suture_partitioner.interpolate import interpolated
-from suture_partitioner.types import CutTiming, Side
-from suture_protocol.codecs.base import Codec
-from suture_protocol.payload import PayloadTensor, pack, unpack
-
-Tensors = tuple[NDArray[Any], ...]
 #: Runs a head (an image in, the boundary out) or a tail (the boundary in, anything out).
 Run = Callable[[Any], Any]
 Load = Callable[[], tuple[Run, Callable[[], None]]]
 Progress = Callable[[int, int, str], None]
+Save = Callable[[Mapping[str, CutTiming]], None]
 
-#: Lossless codecs that both sides measure at each cut, since a plan needs encoding and decoding of the same one. A
-#: lossy codec changes the answer and is used only when asked for.
-PROFILED_CODECS: Final = ("zstd", "jpegls")
 #: Fewer than three runs have no median worth the name.
 MIN_REPEATS: Final = 3
 MAX_REPEATS: Final = 15
 #: Cuts held in memory and timed in turns, so that a slow second on the machine falls on all of them alike.
 GROUP: Final = 4
+#: So many measured cuts predict the others well; before there are, time goes into their repeats and not into more.
+ENOUGH: Final = 14
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,91 +52,168 @@ class _Timed:
     subject: Subject
     run: Run
     close: Callable[[], None]
-    codecs: Sequence[Codec]
+    load_s: float
+    first_s: float
+    memory_bytes: int
     compute_s: list[float] = field(default_factory=list)
-    codec_s: dict[str, list[float]] = field(default_factory=dict)
-    payload_bytes: dict[str, list[int]] = field(default_factory=dict)
 
     def timing(self) -> CutTiming:
         return CutTiming(
             compute_s=statistics.median(self.compute_s),
             compute_min_s=min(self.compute_s),
             samples=len(self.compute_s),
-            codec_s={codec: statistics.median(times) for codec, times in self.codec_s.items()},
-            payload_bytes={codec: round(statistics.median(sizes)) for codec, sizes in self.payload_bytes.items()},
+            load_s=self.load_s,
+            first_s=self.first_s,
+            memory_bytes=self.memory_bytes,
         )
 
 
 def measure(
     subjects: Sequence[Subject],
     *,
-    side: Side,
-    codecs: Sequence[Codec],
     budget_s: float,
+    kept: Mapping[str, CutTiming] | None = None,
+    save: Save | None = None,
     progress: Progress | None = None,
-    clock: Callable[[], float] = time.perf_counter,
-) -> Mapping[str, CutTiming]:
-    """Measures every subject that the budget allows, at least the two outermost, and interpolates the rest.
+    watch: Stopwatch | None = None,
+    resident: Callable[[], int] = resident_bytes,
+) -> dict[str, CutTiming]:
+    """Measures the subjects that the budget allows, in the order given, at least the first two.
 
-    Cuts are measured from the outside in (first, last, middle, quarters, …), in groups that are loaded together and
-    timed in turns, each after one run to warm up. Repeats fall from 15 to 3 before a cut is left out; a cut left out
-    is interpolated by its share of multiply-accumulates and has `samples` 0.
+    They are loaded in groups and timed in turns, each after a run to warm up, `MIN_REPEATS` to `MAX_REPEATS` times.
 
     Args:
-        subjects: The cuts, in any order, each once, each with at least one sample.
-        side: What is measured: heads and encoders (`edge`) or decoders and tails (`cloud`).
-        codecs: Tried where they take the tensors; lossy ones at the input only, nothing at the last cut.
+        subjects: The cuts, each once, each with at least one sample, the most wanted first; see `in_order`.
         budget_s: Aimed at, and overrun by no more than one group.
+        kept: What was measured before, by an attempt that did not come to its end; not measured again.
+        save: Told all that is measured so far, after each group.
         progress: Told (cuts done, cuts in all, text) before each group and at the end.
-        clock: Monotonic seconds.
+        watch: What to time with.
+        resident: Memory of the process, in bytes.
+
+    Returns:
+        The timings of those that were measured, without codecs.
 
     Raises:
         ValueError: no subject, or one without samples.
     """
     if not subjects or any(not subject.samples for subject in subjects):
         raise ValueError("measuring takes at least one cut, and for each cut at least one sample input")
-    ordered = _outside_in(sorted(subjects, key=lambda subject: subject.cut.index))
-    groups = [ordered[:2]] + [ordered[i : i + GROUP] for i in range(2, len(ordered), GROUP)]
-    report = progress or _silent
-    start_s = clock()
-    measured: dict[str, CutTiming] = {}
+    watch = watch or Stopwatch()
+    report, start_s = progress or _silent, watch.clock()
+    known = {subject.cut.id for subject in subjects}
+    measured = {cut_id: timing for cut_id, timing in (kept or {}).items() if cut_id in known and timing.samples}
+    left = [subject for subject in subjects if subject.cut.id not in measured]
     least_per_cut_s = 0.0
-    for position, group in enumerate(groups):
-        left_s = budget_s - (clock() - start_s)
-        if position and left_s < least_per_cut_s * len(group):
+    for group in _groups(left, first=not measured):
+        left_s = budget_s - (watch.clock() - start_s)
+        if measured and left_s < least_per_cut_s * len(group):
             break
-        report(len(measured), len(ordered), f"measuring cut {group[0].cut.id}")
-        share_s = left_s * len(group) / (len(ordered) - len(measured))
-        timings, least_s = _measure_group(group, side=side, codecs=codecs, share_s=share_s, clock=clock)
+        report(len(measured), len(subjects), f"measuring cut {group[0].cut.id}, {max(left_s, 0):.0f} s left at most")
+        still = max(min(ENOUGH, len(subjects)) - len(measured), len(group))
+        timings, least_s = _measure_group(group, max(left_s, 0.0) * len(group) / still, watch, resident)
         least_per_cut_s = least_s / len(group)
         measured |= timings
-    report(len(measured), len(ordered), f"measured {len(measured)} of {len(ordered)} cuts")
-    return interpolated([subject.cut for subject in subjects], measured, side)
+        if save is not None:
+            save(measured)
+    report(len(subjects), len(subjects), f"measured {len(measured)} of {len(subjects)} cuts")
+    return measured
+
+
+def completed(
+    measured: Mapping[str, CutTiming], described: Mapping[str, Sequence[float]], slower: float = 1.0
+) -> dict[str, CutTiming]:
+    """`measured`, and for every other described cut a timing with `samples` 0; in the order of `described`.
+
+    Args:
+        measured: Cut → timing; at least one.
+        described: Cut → what predicts it; see `suture_partitioner.predict.terms`.
+        slower: What every time is multiplied by, as for an emulated device.
+    """
+    times_s = predicted(described, {cut_id: timing.compute_s for cut_id, timing in measured.items()})
+    below = [t.compute_min_s / t.compute_s for t in measured.values() if t.compute_s > 0]
+    least = statistics.median(below) if below else 1.0
+    found = {}
+    for cut_id, seconds in times_s.items():
+        timing = measured.get(cut_id) or _between(seconds, least, list(measured.values()))
+        found[cut_id] = replace(
+            timing,
+            compute_s=timing.compute_s * slower,
+            compute_min_s=timing.compute_min_s * slower,
+            load_s=timing.load_s * slower,
+            first_s=timing.first_s * slower,
+        )
+    return found
+
+
+def _between(seconds: float, least: float, measured: Sequence[CutTiming]) -> CutTiming:
+    """A timing that was predicted: cold figures as typical, memory as the measured cuts next to it take at most."""
+    around = sorted(measured, key=lambda timing: abs(timing.compute_s - seconds))[:2]
+    return CutTiming(
+        compute_s=seconds,
+        compute_min_s=seconds * least,
+        samples=0,
+        load_s=statistics.mean(timing.load_s for timing in around),
+        first_s=seconds + statistics.mean(max(timing.first_s - timing.compute_s, 0.0) for timing in around),
+        memory_bytes=max(timing.memory_bytes for timing in around),
+    )
+
+
+def in_order(efforts: Mapping[str, float], sizes: Mapping[str, int]) -> list[str]:
+    """Cuts in the order in which they are worth measuring.
+
+    First the two ends, then those that a plan may choose: no other takes less work before it and sends no more. Both of
+    these, and then the rest, from the outside in (middle, quarters, …), so that wherever measuring stops, what was
+    measured lies spread out.
+
+    Args:
+        efforts: Cut → anything that grows with the time of what is measured.
+        sizes: Cut → bytes it sends; a cut that sends nothing is missing.
+    """
+    by_effort = sorted(efforts, key=lambda cut_id: efforts[cut_id])
+    ends = {by_effort[0], by_effort[-1]}
+    least, front = float("inf"), list[str]()
+    for cut_id in by_effort:
+        if sizes.get(cut_id, 0) < least:
+            front.append(cut_id)
+            least = sizes.get(cut_id, 0)
+    ordered = [by_effort[0], by_effort[-1]] if len(by_effort) > 1 else by_effort
+    chosen = _outside_in([c for c in front if c not in ends])
+    others = _outside_in([c for c in by_effort if c not in ends and c not in set(front)])
+    return [*ordered, *chosen, *others]
 
 
 def _silent(_done: int, _total: int, _text: str) -> None:
     """Nobody watches."""
 
 
+def _groups(subjects: Sequence[Subject], *, first: bool) -> Iterable[Sequence[Subject]]:
+    """The two ends, then `GROUP` at a time."""
+    start = 2 if first else 0
+    if first:
+        yield subjects[:start]
+    for i in range(start, len(subjects), GROUP):
+        yield subjects[i : i + GROUP]
+
+
 def _measure_group(
-    group: Sequence[Subject], *, side: Side, codecs: Sequence[Codec], share_s: float, clock: Callable[[], float]
+    group: Sequence[Subject], share_s: float, watch: Stopwatch, resident: Callable[[], int]
 ) -> tuple[dict[str, CutTiming], float]:
     """The group's timings, and what it would have cost with the fewest repeats, in seconds."""
-    start_s = clock()
+    start_s = watch.clock()
     loaded: list[_Timed] = []
     try:
         for subject in group:
-            run, close = subject.load()
-            loaded.append(_Timed(subject=subject, run=run, close=close, codecs=codecs))
-            run(subject.samples[0])
-        ready_s = now_s = clock()
+            loaded.append(_loaded(subject, watch, resident))  # noqa: PERF401 closed below when the next one fails
+        ready_s = now_s = watch.clock()
         rounds = 0
         while rounds < MAX_REPEATS:
             round_start_s = now_s
             for timed in loaded:
-                _measure_once(timed, rounds, side, clock)
+                sample = timed.subject.samples[rounds % len(timed.subject.samples)]
+                timed.compute_s.append(watch.timed(partial(timed.run, sample))[1])
             rounds += 1
-            now_s = clock()
+            now_s = watch.clock()
             if rounds >= MIN_REPEATS and (now_s - start_s) + (now_s - round_start_s) > share_s:
                 break
         least_s = (ready_s - start_s) + (now_s - ready_s) * MIN_REPEATS / rounds
@@ -149,43 +223,33 @@ def _measure_group(
             timed.close()
 
 
-def _measure_once(timed: _Timed, turn: int, side: Side, clock: Callable[[], float]) -> None:
-    cut = timed.subject.cut
-    sample = timed.subject.samples[turn % len(timed.subject.samples)]
-    start_s = clock()
-    result = timed.run(sample)
-    timed.compute_s.append(clock() - start_s)
-    if cut.id == LAST_CUT:
-        return
-    boundary: Tensors = result if side == "edge" else sample
-    for codec in timed.codecs:
-        if not codec.lossless and cut.id != INPUT_CUT:
-            continue
-        if not all(codec.accepts(tuple(tensor.shape), tensor.dtype.name) for tensor in boundary):
-            continue
-        start_s = clock()
-        headers, payload = pack(boundary, codec)
-        spent_s = clock() - start_s
-        if side == "cloud":
-            spent_s = _decode_s(headers, payload, codec, clock)
-        timed.codec_s.setdefault(codec.id, []).append(spent_s)
-        timed.payload_bytes.setdefault(codec.id, []).append(len(payload))
+def _loaded(subject: Subject, watch: Stopwatch, resident: Callable[[], int]) -> _Timed:
+    before_bytes, start_s = resident(), watch.clock()
+    run, close = subject.load()
+    load_s = watch.clock() - start_s  # reading its file is part of it, so not the processor's time
+    try:
+        _, first_s = watch.timed(partial(run, subject.samples[0]))
+    except BaseException:
+        close()
+        raise
+    return _Timed(
+        subject=subject,
+        run=run,
+        close=close,
+        load_s=load_s,
+        first_s=first_s,
+        memory_bytes=max(resident() - before_bytes, 0),
+    )
 
 
-def _decode_s(headers: Sequence[PayloadTensor], payload: bytes, codec: Codec, clock: Callable[[], float]) -> float:
-    start_s = clock()
-    unpack(headers, payload, codec)
-    return clock() - start_s
-
-
-def _outside_in(subjects: Sequence[Subject]) -> list[Subject]:
-    """First, last, then the middles of the widest gaps: wherever measuring stops, what was measured lies spread out."""
-    last = len(subjects) - 1
-    order = [0] if last == 0 else [0, last]
-    gaps = [(0, last)]
+def _outside_in(cuts: Sequence[str]) -> list[str]:
+    """First, last, then the middles of the widest gaps."""
+    if len(cuts) < 3:
+        return list(cuts)
+    order, gaps = [0, len(cuts) - 1], [(0, len(cuts) - 1)]
     for low, high in gaps:
         if high - low >= 2:
             middle = (low + high) // 2
             order.append(middle)
             gaps += [(low, middle), (middle, high)]
-    return [subjects[i] for i in order]
+    return [cuts[i] for i in order]

@@ -8,17 +8,29 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from suture_partitioner.device import VOLATILE
+from suture_partitioner.payloads import PERCENTILES
 from suture_partitioner.types import CutTiming, Profile
 
 _log = logging.getLogger(__name__)
 
 FORMAT: Final = "suture-profile"
-FORMAT_VERSION: Final = 1
+#: A profile that was not finished; half a day later the machine may be in another state.
+PARTIAL_SUFFIX: Final = ".partial.json"
+PARTIAL_LIFE_S: Final = 12 * 3600.0
+FORMAT_VERSION: Final = 2
+
+#: No tail takes more images at once; a guard against nonsense in a file.
+_BATCH_MAX: Final = 4096
 
 _T = TypeVar("_T")
 
@@ -106,6 +118,45 @@ def kept_or_measured(
     return profile
 
 
+class Partial:
+    """A profile in the making, beside the file it is to become: what an attempt that was stopped has measured already.
+
+    Only what was measured is in it (times as they are here, without an emulated slow-down), saved after each group of
+    cuts; whoever begins again with the same key goes on from there.
+
+    Args:
+        path: The file of the finished profile.
+        inputs: What was measured with; another set of inputs begins anew.
+    """
+
+    def __init__(self, path: Path, inputs: Sequence[NDArray[Any]] = ()) -> None:
+        digest = hashlib.sha256()
+        for array in inputs:
+            digest.update(f"{array.dtype} {array.shape} ".encode() + np.ascontiguousarray(array).tobytes())
+        self._stem = path.stem
+        self.path = path.with_name(f"{path.stem}-{digest.hexdigest()[:8]}{PARTIAL_SUFFIX}")
+
+    def read(self) -> Profile | None:
+        """What was measured so far; None where nothing usable is there, or where it is older than `PARTIAL_LIFE_S`."""
+        try:
+            if time.time() - self.path.stat().st_mtime > PARTIAL_LIFE_S:
+                return None
+            return load_profile(self.path)
+        except (OSError, ValueError):
+            return None
+
+    def write(self, profile: Profile) -> None:
+        """Keeps what is measured so far, where that can be written."""
+        with suppress(OSError):
+            save_profile(profile, self.path)
+
+    def drop(self) -> None:
+        """It is finished: nothing to go on from, nor from other inputs."""
+        with suppress(OSError):
+            for path in self.path.parent.glob(f"{self._stem}-*{PARTIAL_SUFFIX}"):
+                path.unlink(missing_ok=True)
+
+
 def profile_key(
     *,
     side: str,
@@ -174,7 +225,27 @@ def _timing(raw: Any, where: str) -> CutTiming:
         samples=_count(fields["samples"], f"{where}.samples"),
         codec_s=_mapping(fields["codec_s"], f"{where}.codec_s", _seconds),
         payload_bytes=_mapping(fields["payload_bytes"], f"{where}.payload_bytes", _count),
+        payload_quantiles_bytes=_mapping(
+            fields["payload_quantiles_bytes"], f"{where}.payload_quantiles_bytes", _quantiles
+        ),
+        load_s=_seconds(fields["load_s"], f"{where}.load_s"),
+        first_s=_seconds(fields["first_s"], f"{where}.first_s"),
+        memory_bytes=_count(fields["memory_bytes"], f"{where}.memory_bytes"),
+        batch_s=_batches(fields["batch_s"], f"{where}.batch_s"),
     )
+
+
+def _quantiles(raw: Any, where: str) -> tuple[int, ...]:
+    if not isinstance(raw, list) or len(raw) != len(PERCENTILES):
+        raise _Malformed(f"{where} is not a list of {len(PERCENTILES)} sizes")
+    return tuple(_count(size, where) for size in raw)
+
+
+def _batches(raw: Any, where: str) -> dict[int, float]:
+    found = _mapping(raw, where, _seconds)
+    if not all(size.isascii() and size.isdigit() and 1 <= int(size) <= _BATCH_MAX for size in found):
+        raise _Malformed(f"{where} names what is no batch size")
+    return {int(size): seconds for size, seconds in found.items()}
 
 
 def _fields(raw: Any, kind: type, where: str) -> dict[str, Any]:

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from suture_partitioner.types import Choice, LinkEstimate, Steps
+from typing import Final
+
+from suture_partitioner.objective import TIE, cost_of, cost_text, in_words
+from suture_partitioner.types import Choice, Constraints, LinkEstimate, Objective, Steps
 from suture_protocol.units import format_rate, format_size, format_time
 
 #: Differences below a microsecond are arithmetic, not time.
-_NEGLIGIBLE_S = 1e-6
+_NEGLIGIBLE_S: Final = 1e-6
+
+
+def why_lost(lost: Choice, chosen: Choice, link: LinkEstimate, objective: Objective) -> str:
+    """Why `chosen` was taken and not `lost`, which breaks no constraint."""
+    if objective == "latency":
+        return why_slower(lost, chosen, link)
+    slower_s = lost.steps.total_s - chosen.steps.total_s
+    more = cost_of(lost, objective) - cost_of(chosen, objective)
+    if abs(more) <= abs(cost_of(chosen, objective)) * TIE:
+        if slower_s > _NEGLIGIBLE_S:
+            return f"as good in that, but {format_time(slower_s)} slower"
+        return "as good in that, as fast, and sends no less"
+    said = in_words(lost, objective)
+    if more < 0:
+        return f"{said}, {cost_text(-more, objective)} less, not enough to give up the choice in force"
+    faster = f", though {format_time(-slower_s)} faster" if slower_s < -_NEGLIGIBLE_S else ""
+    return f"{said}, {cost_text(more, objective)} more{faster}"
 
 
 def why_slower(lost: Choice, chosen: Choice, link: LinkEstimate) -> str:
@@ -19,6 +39,26 @@ def why_slower(lost: Choice, chosen: Choice, link: LinkEstimate) -> str:
     if not costs:
         return "as fast, sends no less"
     return ", ".join(costs) + (f", saves only {_listed(savings)}" if savings else "")
+
+
+def over_limits(choice: Choice, constraints: Constraints, objective: Objective) -> dict[str, str]:
+    """The constraints that `choice` breaks over this link: their names in `Constraints`, and why, in words."""
+    broken: dict[str, str] = {}
+    deadline_s, energy_j = constraints.deadline_s, constraints.energy_j
+    late = objective == "latency_quantile"
+    timely_s = choice.late_s if late else choice.steps.total_s
+    if deadline_s is not None and timely_s > deadline_s:
+        when = " at the 95th percentile" if late else ""
+        broken["deadline_s"] = f"takes {format_time(timely_s)}{when}, over the deadline of {format_time(deadline_s)}"
+    if energy_j is not None and choice.energy_j is not None and choice.energy_j > energy_j:
+        broken["energy_j"] = f"takes {choice.energy_j:.3g} J, over the {energy_j:.3g} J allowed"
+    return broken
+
+
+def largest_step(lost: Choice, chosen: Choice) -> str:
+    """The step in which `lost` costs most more than `chosen`; empty where it costs nothing more in any."""
+    step, delta_s = max(_deltas(lost.steps, chosen.steps), key=lambda delta: delta[1])
+    return step if delta_s > _NEGLIGIBLE_S else ""
 
 
 def _deltas(lost: Steps, chosen: Steps) -> list[tuple[str, float]]:

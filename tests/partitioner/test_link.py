@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suture_partitioner.link import MIN_PAYLOAD_BYTES, PRIOR, LinkEstimator, dispersion
+from suture_partitioner.dispersion import dispersion
+from suture_partitioner.link import MIN_PAYLOAD_BYTES, PRIOR, LinkEstimator
 from suture_partitioner.types import LinkEstimate
 
 
@@ -65,13 +66,92 @@ def test_slow_start_does_not_hide_the_bottleneck():
     assert estimator.estimate().bandwidth_bps == pytest.approx(20e6, rel=0.2)
 
 
-def test_a_stray_sample_among_three_is_dropped_and_shows_as_spread():
+def test_a_stray_sample_is_dropped_and_shows_as_spread():
     estimator = LinkEstimator()
-    for now_s, rate_bps in enumerate((10e6, 10e6, 1e6)):
+    for now_s, rate_bps in enumerate((10e6, 10e6, 4e6)):
         feed(estimator, rate_bps, float(now_s))
     link = estimator.estimate()
     assert link.bandwidth_bps == pytest.approx(10e6, rel=0.05)
     assert link.spread_bps > 1e6
+
+
+@pytest.mark.parametrize("other_bps", [1e6, 60e6])
+def test_a_sample_far_off_counts_at_once_and_is_forgotten_with_the_next_if_it_was_a_stray(other_bps):
+    estimator = LinkEstimator()
+    for now_s in range(4):
+        feed(estimator, 10e6, float(now_s))
+    feed(estimator, other_bps, 4.0)
+    assert estimator.estimate().bandwidth_bps == pytest.approx(other_bps, rel=0.1)
+    feed(estimator, 10e6, 5.0)
+    assert estimator.estimate().bandwidth_bps == pytest.approx(10e6, rel=0.1)
+
+
+def test_chance_agreement_of_a_few_samples_does_not_hide_how_the_link_scatters():
+    rng = np.random.default_rng(3)
+    estimator = LinkEstimator()
+    for request in range(40):
+        feed(estimator, 8e6 * rng.lognormal(0, 0.2), float(request))
+    link = estimator.estimate()
+    assert link.bandwidth_bps == pytest.approx(8e6, rel=0.2)
+    assert 0.08 < link.spread_bps / link.bandwidth_bps < 0.3
+
+
+@pytest.mark.parametrize(("before_bps", "after_bps"), [(2e6, 20e6), (20e6, 2e6)])
+def test_one_probe_shows_that_an_idle_link_has_changed(before_bps, after_bps):
+    estimator = LinkEstimator()
+    for now_s in range(4):
+        estimator.on_heartbeat(0.04, float(now_s))
+        feed(estimator, before_bps, float(now_s))
+    spacing_s = 8 * 12_000 / after_bps
+    estimator.on_probe(12_000, spacing_s, 0.041 + spacing_s, 5.0)
+    link = estimator.estimate()
+    assert link.bandwidth_bps == pytest.approx(after_bps, rel=0.25)
+    assert link.measured_at_s == 5.0
+
+
+def test_pongs_that_were_read_at_once_do_not_look_like_a_fast_link():
+    estimator = LinkEstimator()
+    estimator.on_heartbeat(0.04, 0.0)
+    feed(estimator, 2e6, 1.0)
+    estimator.on_probe(12_000, 0.0, 0.04 + 8 * 12_000 / 2e6, 2.0)
+    assert estimator.estimate().bandwidth_bps < 6e6
+
+
+def test_a_request_that_was_given_up_bounds_the_rate_from_above_and_only_lowers_it():
+    estimator = LinkEstimator()
+    for now_s in range(4):
+        feed(estimator, 20e6, float(now_s))
+    estimator.on_unfinished(100_000, 0.01, 4.0)
+    assert estimator.estimate().bandwidth_bps == pytest.approx(20e6, rel=0.1)
+    estimator.on_unfinished(100_000, 1.0, 5.0)
+    assert estimator.estimate().bandwidth_bps == pytest.approx(0.8e6)
+    fresh = LinkEstimator()
+    fresh.on_unfinished(100_000, 1.0, 0.0)
+    assert fresh.estimate().bandwidth_bps == pytest.approx(0.8e6)
+
+
+def test_what_requests_lose_to_stalls_is_averaged_and_fades():
+    estimator = LinkEstimator()
+    for request in range(20):
+        feed(estimator, 10e6, float(request))
+    assert estimator.estimate().stall_s == pytest.approx(0, abs=2e-3)
+    estimator.on_upload(120_000, arrivals_of(120_000, 10e6), 0.04 + 0.096 + 0.8, 20.0)
+    stalled_s = estimator.estimate(20.0).stall_s
+    assert stalled_s == pytest.approx(0.1, rel=0.05)
+    assert estimator.estimate(50.0).stall_s == pytest.approx(stalled_s / 2, rel=0.01)
+
+
+def test_what_was_measured_long_ago_counts_for_less_and_less():
+    estimator = LinkEstimator()
+    for now_s in range(4):
+        feed(estimator, 1e6, float(now_s))
+    now = estimator.estimate(3.0)
+    later, much_later = estimator.estimate(3.0 + 120), estimator.estimate(3.0 + 3600)
+    assert now.bandwidth_bps < later.bandwidth_bps < much_later.bandwidth_bps
+    assert much_later.bandwidth_bps == pytest.approx(PRIOR.bandwidth_bps, rel=0.01)
+    shares = [link.spread_bps / link.bandwidth_bps for link in (now, later, much_later)]
+    assert shares == sorted(shares)
+    assert estimator.estimate().bandwidth_bps == now.bandwidth_bps
 
 
 def test_chunks_that_a_busy_receiver_read_at_once_do_not_look_like_a_fast_link():

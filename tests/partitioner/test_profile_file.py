@@ -2,10 +2,15 @@
 
 import dataclasses
 import json
+import os
+import time
 
+import numpy as np
 import pytest
 
 from suture_partitioner.profile_file import (
+    PARTIAL_LIFE_S,
+    Partial,
     fits,
     load_profile,
     profile_from_json,
@@ -29,7 +34,16 @@ PROFILE = Profile(
     preprocess_s=0.004,
     cuts={
         "0": CutTiming(
-            compute_s=0.0, compute_min_s=0.0, samples=15, codec_s={"jpegls": 0.001}, payload_bytes={"jpegls": 21_000}
+            compute_s=0.0,
+            compute_min_s=0.0,
+            samples=15,
+            codec_s={"jpegls": 0.001},
+            payload_bytes={"jpegls": 21_000},
+            payload_quantiles_bytes={"jpegls": (19_000, 20_500, 21_000, 21_400, 24_000)},
+            load_s=0.4,
+            first_s=0.02,
+            memory_bytes=3_000_000,
+            batch_s={1: 0.0, 2: 0.001, 8: 0.004},
         ),
         "last": CutTiming(compute_s=0.0026, compute_min_s=0.0024, samples=15),
     },
@@ -61,7 +75,8 @@ def changed(change) -> str:
         ("[" * 100_000, "is not JSON"),
         ("[]", "not a profile"),
         ("{}", "not a profile"),
-        (changed(lambda b: b.update(format_version=9)), "format 9, this Suture reads 1; measure again"),
+        (changed(lambda b: b.update(format_version=9)), "format 9, this Suture reads 2; measure again"),
+        (changed(lambda b: b.update(format_version=1)), "format 1, this Suture reads 2; measure again"),
         (changed(lambda b: b.update(profile=None)), "profile is not an object"),
         (changed(lambda b: b["profile"].pop("threads")), r"lacks \['threads'\]"),
         (changed(lambda b: b["profile"].update(colour="red")), r"unknown fields \['colour'\]"),
@@ -72,6 +87,10 @@ def changed(change) -> str:
         (changed(lambda b: b["profile"].update(device={"cpu": 5})), "device.cpu is not a text"),
         (changed(lambda b: b["profile"]["cuts"]["last"].update(compute_s=-1)), "cuts.last.compute_s"),
         (changed(lambda b: b["profile"]["cuts"]["0"]["payload_bytes"].update(jpegls=1.5)), "payload_bytes.jpegls"),
+        (changed(lambda b: b["profile"]["cuts"]["0"]["payload_quantiles_bytes"].update(jpegls=[1, 2])), "list of 5"),
+        (changed(lambda b: b["profile"]["cuts"]["0"]["batch_s"].update({"two": 0.1})), "no batch size"),
+        (changed(lambda b: b["profile"]["cuts"]["0"]["batch_s"].update({"0": 0.1})), "no batch size"),
+        (changed(lambda b: b["profile"]["cuts"]["last"].pop("memory_bytes")), r"cuts.last lacks \['memory_bytes'\]"),
     ],
 )
 def test_anything_but_a_profile_is_refused_and_says_what_is_wrong(tmp_path, text, message):
@@ -129,3 +148,42 @@ def test_what_differs_is_said_in_words():
         "the device's cpu was Core i5, is Pi 5",
         "the version of openvino was 2026.4.1, is 2027.0",
     )
+
+
+IMAGES = [np.zeros((1, 1, 4, 4), np.uint8)]
+
+
+def test_a_profile_in_the_making_lies_beside_the_finished_one_until_it_is_dropped(tmp_path):
+    partial = Partial(tmp_path / "edge-key.json", IMAGES)
+    assert partial.read() is None
+    partial.write(PROFILE)
+    assert Partial(tmp_path / "edge-key.json", IMAGES).read() == PROFILE
+    assert [path.name.startswith("edge-key-") for path in tmp_path.iterdir()] == [True]
+    Partial(tmp_path / "edge-key.json", [IMAGES[0] + 1]).write(PROFILE)
+    partial.drop()
+    assert list(tmp_path.iterdir()) == []
+    partial.drop()
+
+
+def test_other_inputs_begin_anew(tmp_path):
+    Partial(tmp_path / "edge-key.json", IMAGES).write(PROFILE)
+    assert Partial(tmp_path / "edge-key.json", [IMAGES[0] + 1]).read() is None
+    assert Partial(tmp_path / "other-key.json", IMAGES).read() is None
+
+
+def test_a_profile_in_the_making_that_is_old_or_damaged_is_begun_anew(tmp_path):
+    partial = Partial(tmp_path / "edge-key.json", IMAGES)
+    partial.write(PROFILE)
+    long_ago = time.time() - PARTIAL_LIFE_S - 60
+    os.utime(partial.path, (long_ago, long_ago))
+    assert partial.read() is None
+    partial.path.write_text("{")
+    assert partial.read() is None
+
+
+def test_where_nothing_can_be_written_nothing_is_kept(tmp_path):
+    (tmp_path / "file").write_text("")
+    partial = Partial(tmp_path / "file" / "edge-key.json", IMAGES)
+    partial.write(PROFILE)
+    assert partial.read() is None
+    partial.drop()
