@@ -10,6 +10,7 @@ from suture_models.manifest import INPUT_CUT, LAST_CUT, Cut, TensorSpec, Variant
 from suture_protocol import codes
 from suture_protocol.checks import decoded_bytes
 from suture_protocol.codecs.base import Codec
+from suture_protocol.codecs.narrow import FULL_BITS
 from suture_protocol.codecs.registry import EXPERIMENT_CODECS, codec_ids, get_codec
 from suture_protocol.errors import CodecError, Refused
 from suture_protocol.events import Kind, Start, TensorHeader
@@ -94,8 +95,9 @@ def _codec(start: Start, cut: Cut, *, allow_files: bool) -> Codec:
         codec = get_codec(start.codec, start.codec_config)
     except CodecError as error:
         raise _refused(start, codes.UNKNOWN_CODEC, str(error)) from error
-    if not codec.lossless and cut.id != INPUT_CUT:
-        message = f"codec {codec.id} is lossy and only for cut {INPUT_CUT!r}; use a lossless one at {cut.id!r}"
+    if not codec.suits(is_input=cut.id == INPUT_CUT):
+        allowed = f"is lossy and only for cut {INPUT_CUT!r}" if codec.bits == FULL_BITS else "narrows codes, not images"
+        message = f"codec {codec.spec} {allowed}; use a lossless one at {cut.id!r}"
         raise _refused(start, codes.UNSUPPORTED, message)
     return codec
 
@@ -106,8 +108,11 @@ def _check_tensors(start: Start, bundle: Bundle, cut: Cut, variant: Variant | No
         raise _refused(start, codes.BAD_TENSOR, message)
     for spec, header in zip(cut.boundary, start.tensors, strict=True):
         _check_tensor(start, cut, spec, _wire_dtype(spec, cut, variant), header)
+        if codec.bits < FULL_BITS and (variant is None or variant.quantiser(cut, spec) is None):
+            message = f"codec {codec.spec} narrows codes; {spec.name} crosses cut {cut.id!r} as it is"
+            raise _refused(start, codes.BAD_TENSOR, message)
         if not codec.accepts(header.shape, header.dtype):
-            message = f"codec {codec.id} takes no {_words(header.shape, header.dtype)}; use raw or zstd"
+            message = f"codec {codec.spec} takes no {_words(header.shape, header.dtype)}; use raw or zstd"
             raise _refused(start, codes.BAD_TENSOR, message)
 
 

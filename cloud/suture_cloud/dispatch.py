@@ -13,10 +13,12 @@ from typing import Final
 from suture_cloud.admission import Admitted
 from suture_cloud.decoding import decode
 from suture_cloud.executor import Executor, TailRequest, TailResult
+from suture_cloud.load import Key, Meter
 from suture_cloud.queue import WaitingLine
 from suture_protocol import codes
 from suture_protocol.codecs.raw import RawCodec
 from suture_protocol.errors import Refused
+from suture_protocol.events import Load, Priority
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +59,11 @@ class _Job:
         start = self.admitted.start
         return (start.bundle_digest, start.cut_id, start.variant_id)
 
+    @property
+    def key(self) -> Key:
+        start = self.admitted.start
+        return (start.bundle_digest, start.cut_id)
+
     def refuse(self, code: str, message: str) -> None:
         if not self.done.done():
             self.done.set_exception(Refused(code, message, request_id=self.admitted.start.request_id))
@@ -69,6 +76,7 @@ class Dispatcher:
         executor: Runs the tails.
         max_batch: How many requests of one cut may go to the executor together.
         parallel: How many batches may be with the executor at a time.
+        profiled_s: What the served profile says that a bundle's tail behind a cut takes; None where it says nothing.
         clock: Seconds, monotonic.
     """
 
@@ -78,12 +86,16 @@ class Dispatcher:
         *,
         max_batch: int = 1,
         parallel: int = 1,
+        profiled_s: Callable[[str, str], float | None] = lambda _digest, _cut_id: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._executor = executor
         self._max_batch = max_batch
         self._parallel = parallel
         self._clock = clock
+        self._meter = Meter(parallel, profiled_s)
+        #: Those that the executor does not have yet, in the order they came; decoding is a short part of that.
+        self._ahead: dict[_Job, None] = {}
         self._to_decode: WaitingLine[_Job] = WaitingLine(MAX_WAITING)
         self._to_run: WaitingLine[_Job] = WaitingLine(MAX_WAITING)
         self._threads = ThreadPoolExecutor(DECODERS, thread_name_prefix="suture-decode")
@@ -122,6 +134,7 @@ class Dispatcher:
             since=self._clock(),
             done=asyncio.get_running_loop().create_future(),
         )
+        self._ahead[job] = None
         try:
             if admitted.start.codec == RawCodec.id:
                 await self._prepare(job)  # a copy of bytes: a turn in that line would cost more than it does
@@ -131,6 +144,22 @@ class Dispatcher:
         finally:
             self._to_decode.discard(job)
             self._to_run.discard(job)
+            self._ahead.pop(job, None)
+
+    def load(self, *, requests: int, units: int) -> Load:
+        """How busy this cloud is now; how many requests and units there are is the streams' to know."""
+        now_s = self._clock()
+        waiting = sorted((job for job in self._ahead if not job.done.done()), key=lambda job: -job.priority)
+        stat = [job.key for job in waiting if job.priority >= Priority.STAT]
+        return Load(
+            routine_wait_s=self._meter.wait_s([job.key for job in waiting], now_s),
+            stat_wait_s=self._meter.wait_s(stat, now_s),
+            service_s=self._meter.service_s,
+            tail_ratio=self._meter.tail_ratio(now_s),
+            utilisation=self._meter.utilisation(now_s),
+            requests=requests,
+            units=units,
+        )
 
     def _enter(self, line: WaitingLine[_Job], job: _Job) -> None:
         job.since = self._clock()
@@ -180,7 +209,15 @@ class Dispatcher:
             requests = [job.request for job in jobs if job.request is not None]
             if not requests:
                 continue
-            for job, result in zip(jobs, await self._execute(requests), strict=True):
+            keys = [job.key for job in jobs]
+            for job in jobs:
+                self._ahead.pop(job, None)
+            began_s = self._clock()
+            ticket = self._meter.began(keys, began_s)
+            results = await self._execute(requests)
+            ended_s = self._clock()
+            self._meter.ended(ticket, keys, results, ended_s - began_s, ended_s)
+            for job, result in zip(jobs, results, strict=True):
                 self._finish(job, result)
 
     async def _execute(self, requests: list[TailRequest]) -> list[TailResult]:

@@ -5,29 +5,41 @@ from __future__ import annotations
 import datetime
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from suture_cloud.batches import measure_batches, with_batches
 from suture_cloud.executor import TailRequest
+from suture_cloud.layers import boundaries, layer_times
 from suture_cloud.tail import Tails
+from suture_models.calibration import calibration_inputs
 from suture_models.manifest import INPUT_CUT, Cut, Variant
-from suture_partitioner.device import device_fingerprint
-from suture_partitioner.profile import PROFILED_CODECS, Progress, Subject, measure
-from suture_partitioner.profile_file import cache_folder, kept_or_measured, profile_key, profile_to_json
+from suture_partitioner.device import device_fingerprint, resident_bytes
+from suture_partitioner.payloads import PROFILED_CODECS, Payloads
+from suture_partitioner.predict import terms
+from suture_partitioner.profile import Progress, Run, Subject, completed, in_order, measure
+from suture_partitioner.profile_file import Partial, cache_folder, kept_or_measured, profile_key, profile_to_json
+from suture_partitioner.stopwatch import Stopwatch
 from suture_partitioner.types import Profile
-from suture_protocol.codecs.registry import get_codec
+from suture_protocol.codecs.registry import codec_of
 from suture_protocol.errors import SutureError
 
 _log = logging.getLogger(__name__)
 
-#: What measuring one bundle's tails at start may take.
-BUDGET_S = 10.0
+#: What measuring one bundle's tails at start may take, and the share of it that goes to batches.
+BUDGET_S: Final = 10.0
+BATCH_SHARE: Final = 0.25
+#: Images whose payloads are decoded, and the share of the budget after which no further one is.
+IMAGES: Final = 4
+PAYLOADS_SHARE: Final = 0.25
 
 
 def cloud_device(device: torch.device) -> dict[str, str]:
@@ -41,36 +53,62 @@ def versions() -> dict[str, str]:
     return {"torch": torch.__version__, "suture": version("suture")}
 
 
-def measure_tails(tails: Tails, *, budget_s: float = BUDGET_S, progress: Progress | None = None) -> Profile:
-    """Measures the tail of each candidate cut, and decoding. A tail's time does not depend on the values it is given.
+def measure_tails(
+    tails: Tails, *, budget_s: float = BUDGET_S, progress: Progress | None = None, resume: Partial | None = None
+) -> Profile:
+    """Measures the tail of each candidate cut, and decoding what crosses it for a few of the package's images.
 
-    Tails of INT8 variants are measured, dequantising included; float ones differ by less than the noise.
+    Tails are measured as far as the time goes and predicted from the times of their operations beyond; batches at a few
+    cuts, and predicted in proportion elsewhere. Tails of INT8 variants are measured, dequantising included; float ones
+    differ by less than the noise.
+
+    Args:
+        tails: The bundle's tails on their device.
+        budget_s: Time to spend.
+        progress: See `suture_partitioner.profile.measure`.
+        resume: Where to keep what is measured until it is finished, and to go on from.
     """
-    bundle = tails.bundle
-    variant = next((v for v in bundle.manifest.variants if v.precision == "int8"), None)
-    generator = np.random.default_rng(0)
+    start_s = time.perf_counter()
+    manifest = tails.bundle.manifest
+    variant = next((v for v in manifest.variants if v.precision == "int8"), None)
+    cuts = [cut for cut in manifest.cuts if cut.candidate]
+    images = calibration_inputs(manifest.network, None).inputs[:IMAGES]
+    before = resume.read() if resume is not None else None
+    layers_s = dict(before.layers_s) if before is not None else layer_times(tails, images[0])
+    payloads = Payloads("cloud", [codec_of(spec) for spec in PROFILED_CODECS])
+    crossing: dict[str, tuple[NDArray[Any], ...]] = {}
+    for turn, image in enumerate(images):
+        if turn and time.perf_counter() - start_s > PAYLOADS_SHARE * budget_s:
+            break
+        for cut, boundary in boundaries(tails, cuts, variant, image):
+            payloads.add(cut, boundary)
+            crossing.setdefault(cut.id, boundary)
+    described = terms(manifest, cuts, "cloud", layers_s)
+    order = in_order({cut.id: described[cut.id][0] for cut in cuts}, payloads.sizes())
+    runs = {cut.id: _runner(tails, cut, variant) for cut in cuts}
+    blank, watch = _blank(tails, layers_s), _watch(tails.device)
+    measured = measure(
+        [Subject(cut=manifest.cut(c), load=_loader(tails, c, runs[c]), samples=[crossing[c]]) for c in order],
+        budget_s=budget_s * (1 - BATCH_SHARE) - (time.perf_counter() - start_s),
+        kept=None if before is None else before.cuts,
+        save=None if resume is None else lambda timings: resume.write(replace(blank, cuts=timings)),
+        progress=progress,
+        watch=watch,
+        resident=partial(_memory_bytes, tails.device),
+    )
+    batches = measure_batches(measured, crossing, runs, budget_s=BATCH_SHARE * budget_s, watch=watch)
+    timings = with_batches(completed(measured, described), batches)
+    if resume is not None:
+        resume.drop()
+    return replace(blank, cuts={cut_id: payloads.put_into(cut_id, timing) for cut_id, timing in timings.items()})
 
-    def loader(cut: Cut) -> Callable[[], tuple[Callable[[Any], Any], Callable[[], None]]]:
-        variant_id = "" if variant is None or cut.id == INPUT_CUT else variant.id
 
-        def run(boundary: tuple[NDArray[Any], ...]) -> Any:
-            return tails.run(
-                TailRequest(bundle_digest=bundle.digest, cut_id=cut.id, variant_id=variant_id, tensors=boundary)
-            )
-
-        return lambda: (run, lambda: None)
-
-    subjects = [
-        Subject(cut=cut, load=loader(cut), samples=[_boundary(cut, variant, generator)])
-        for cut in bundle.manifest.cuts
-        if cut.candidate
-    ]
-    codecs = [get_codec(name) for name in PROFILED_CODECS]
-    timings = measure(subjects, side="cloud", codecs=codecs, budget_s=budget_s, progress=progress)
+def _blank(tails: Tails, layers_s: dict[str, float]) -> Profile:
+    """The profile without its cuts."""
     return Profile(
         side="cloud",
-        bundle_digest=bundle.digest,
-        network=bundle.name,
+        bundle_digest=tails.bundle.digest,
+        network=tails.bundle.name,
         engine="torch",
         variant_id="",
         device=cloud_device(tails.device),
@@ -79,18 +117,37 @@ def measure_tails(tails: Tails, *, budget_s: float = BUDGET_S, progress: Progres
         device_factor=1.0,
         measured_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         preprocess_s=0.0,
-        cuts=timings,
+        cuts={},
+        layers_s=layers_s,
     )
 
 
-def _boundary(cut: Cut, variant: Variant | None, generator: np.random.Generator) -> tuple[NDArray[Any], ...]:
-    """A boundary of plausible entropy: a slowly varying ramp with a little noise, as neighbouring codes have."""
-    tensors = []
-    for spec in cut.boundary:
-        dtype = np.dtype(spec.dtype if variant is None else variant.wire_dtype(cut, spec))
-        ramp = np.linspace(0, 40, spec.elements) % 32 + generator.integers(0, 16, spec.elements)
-        tensors.append(ramp.astype(dtype).reshape(spec.shape))
-    return tuple(tensors)
+def _runner(tails: Tails, cut: Cut, variant: Variant | None) -> Run:
+    variant_id = "" if variant is None or cut.id == INPUT_CUT else variant.id
+
+    def run(boundary: tuple[NDArray[Any], ...]) -> Any:
+        return tails.run(
+            TailRequest(bundle_digest=tails.bundle.digest, cut_id=cut.id, variant_id=variant_id, tensors=boundary)
+        )
+
+    return run
+
+
+def _loader(tails: Tails, cut_id: str, run: Run) -> Callable[[], tuple[Run, Callable[[], None]]]:
+    def load() -> tuple[Run, Callable[[], None]]:
+        tails.prepare(tails.bundle.cut(cut_id))
+        return run, lambda: None
+
+    return load
+
+
+def _watch(device: torch.device) -> Stopwatch:
+    """On a GPU the processor waits, so the clock counts; a tail is over when its outputs are back in memory."""
+    return Stopwatch() if device.type == "cpu" else Stopwatch(processor=None)
+
+
+def _memory_bytes(device: torch.device) -> int:
+    return resident_bytes() if device.type == "cpu" else int(torch.cuda.memory_reserved(device))
 
 
 class TailProfiles:
@@ -115,15 +172,15 @@ class TailProfiles:
         for tails in self._tails:
             try:
                 self._ready[tails.bundle.digest] = profile_to_json(self._profile(tails))
-            except (SutureError, RuntimeError) as error:  # the others are measured all the same
+            except (SutureError, RuntimeError, ValueError) as error:  # the others are measured all the same
                 _log.error("the tails of %s cannot be measured: %s", tails.bundle.name, error)
 
     def _profile(self, tails: Tails) -> Profile:
-        path = self._folder / f"cloud-{tails.bundle.name}-{self._key(tails)}.json"
+        path = self._folder / f"cloud-{tails.bundle.name}-{tails_key(tails)}.json"
 
         def measured() -> Profile:
-            _log.info("measuring the tails of %s", tails.bundle.name)
-            return measure_tails(tails)
+            _log.info("measuring the tails of %s, about %.0f s", tails.bundle.name, BUDGET_S)
+            return measure_tails(tails, resume=Partial(path))
 
         return kept_or_measured(
             path,
@@ -133,15 +190,21 @@ class TailProfiles:
             versions=versions(),
         )
 
-    @staticmethod
-    def _key(tails: Tails) -> str:
-        return profile_key(
-            side="cloud",
-            bundle_digest=tails.bundle.digest,
-            engine="torch",
-            variant_id="",
-            device=cloud_device(tails.device),
-            versions=versions(),
-            threads=torch.get_num_threads(),
-            device_factor=1.0,
-        )
+
+def partial_profile(tails: Tails) -> Partial:
+    """Where a longer measurement for `suture profile` is kept until it is finished."""
+    return Partial(cache_folder() / f"long-cloud-{tails.bundle.name}-{tails_key(tails)}.json")
+
+
+def tails_key(tails: Tails) -> str:
+    """What the times of these tails depend on."""
+    return profile_key(
+        side="cloud",
+        bundle_digest=tails.bundle.digest,
+        engine="torch",
+        variant_id="",
+        device=cloud_device(tails.device),
+        versions=versions(),
+        threads=torch.get_num_threads(),
+        device_factor=1.0,
+    )

@@ -19,9 +19,10 @@ from suture_cloud.holdings import Holdings
 from suture_cloud.ports import PlainPorts, PortFactory
 from suture_cloud.stream import Services, Stream
 from suture_models.bundle import Bundle
+from suture_partitioner.profile_file import profile_from_json
 from suture_protocol.address import Address, parse_address
 from suture_protocol.errors import LinkError, Refused
-from suture_protocol.events import SessionLimits
+from suture_protocol.events import Load, SessionLimits
 from suture_protocol.limits import MAX_EDGE_FRAME_BYTES, MAX_FRAME_BYTES
 from suture_protocol.service import (
     PROFILE_METHOD,
@@ -106,7 +107,8 @@ class CloudServer:
         self._ports = ports
         self._profiles = profiles
         self._holdings = Holdings(bundles)
-        self._dispatcher = Dispatcher(executor, max_batch=config.max_batch)
+        self._profiled: dict[str, dict[str, float]] = {}
+        self._dispatcher = Dispatcher(executor, max_batch=config.max_batch, profiled_s=self._profiled_s)
         self._services = Services(
             holdings=self._holdings,
             dispatcher=self._dispatcher,
@@ -116,6 +118,7 @@ class CloudServer:
             allow_files=config.allow_files,
             limits=config.limits,
             versions=config.versions,
+            load=self._load,
         )
         self._streams: set[Stream] = set()
         self._server: Any = None
@@ -155,6 +158,22 @@ class CloudServer:
         await self._server.stop(self._config.stop_grace_s)
         await self._dispatcher.stop()
         self._server = None
+
+    def _load(self) -> Load:
+        return self._dispatcher.load(
+            requests=sum(stream.open_requests for stream in self._streams),
+            units=sum(stream.pings for stream in self._streams),
+        )
+
+    def _profiled_s(self, digest: str, cut_id: str) -> float | None:
+        """What the served profile says of a tail; None while there is none."""
+        if digest not in self._profiled:
+            text = None if self._profiles is None else self._profiles.profile_json(digest)
+            if text is None:
+                return None
+            cuts = profile_from_json(text, "this cloud's profile").cuts
+            self._profiled[digest] = {name: timing.compute_s for name, timing in cuts.items()}
+        return self._profiled[digest].get(cut_id)
 
     async def _session(self, _requests: Any, context: Any) -> None:
         async def read() -> bytes | None:

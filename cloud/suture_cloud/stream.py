@@ -21,6 +21,7 @@ from suture_protocol.events import (
     Chunk,
     Event,
     Hello,
+    Load,
     OverLimit,
     Ping,
     Pong,
@@ -46,7 +47,8 @@ HELLO_TIMEOUT_S: Final = 10.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Services:
-    """What all streams of a server share. `versions` is the span of protocol versions it speaks."""
+    """What all streams of a server share. `versions` is the span of protocol versions it speaks; `load` tells how busy
+    the cloud is, and None reports nothing."""
 
     holdings: Holdings
     dispatcher: Dispatcher
@@ -57,6 +59,7 @@ class Services:
     limits: SessionLimits = field(default_factory=SessionLimits)
     versions: tuple[int, int] = (VERSION_MIN, VERSION_MAX)
     clock: Callable[[], float] = time.perf_counter
+    load: Callable[[], Load] | None = None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -98,6 +101,12 @@ class Stream:
         self._stopping = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self.pings = False
+
+    @property
+    def open_requests(self) -> int:
+        """Requests admitted and not yet answered."""
+        return len(self._open)
 
     async def run(self) -> None:
         """Serves until the edge ends the stream, breaks the protocol, or `stop` was called and all is answered."""
@@ -158,7 +167,8 @@ class Stream:
             case Cancel():
                 await self._cancel(told.request_id)
             case Ping():
-                await self._send(Pong(nonce=told.nonce))
+                self.pings = True
+                await self._send(Pong(nonce=told.nonce, load=self._load()))
             case Hello():
                 await self._welcome(told)
             case _:
@@ -191,6 +201,9 @@ class Stream:
             return
         self._open[start.request_id] = _Open(admitted=admitted, began=arrived)
         self._idle.clear()
+
+    def _load(self) -> Load | None:
+        return None if self._services.load is None else self._services.load()
 
     def _note_arrival(self, chunk: Chunk, arrived: float) -> None:
         request = self._open.get(chunk.request_id)
@@ -225,6 +238,7 @@ class Stream:
                 tail_s=timings.tail_s,
                 server_s=self._services.clock() - request.received,
                 arrivals=tuple(request.arrivals),
+                load=self._load(),
             )
         except Refused as refused:
             event = _refusal(request_id, refused.code, str(refused))

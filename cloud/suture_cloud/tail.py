@@ -73,6 +73,10 @@ class Tails:
         names = (t.name for t in self.bundle.manifest.outputs)
         return {n: o.to(torch.float32).cpu().numpy() for n, o in zip(names, outputs, strict=True)}
 
+    def prepare(self, cut: Cut) -> None:
+        """Builds the tail of `cut`, if it is not at hand, so that `run` starts at once."""
+        self._tail(cut)
+
     def _boundary(self, request: TailRequest, cut: Cut) -> list[torch.Tensor]:
         if len(request.tensors) != len(cut.boundary):
             raise BundleError(f"cut {cut.id} has {len(cut.boundary)} tensors, the request {len(request.tensors)}")

@@ -60,10 +60,11 @@ def head(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]
 def whole(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The network: its score is the largest average and the mean."""
     pooled, skip = head(image)
-    return _score(pooled, skip)
+    return score(pooled, skip)
 
 
-def _score(pooled: NDArray[np.uint8], skip: NDArray[np.uint8]) -> NDArray[np.float32]:
+def score(pooled: NDArray[np.uint8], skip: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The tail of cut `mid`."""
     return np.array([[dequantise(pooled, _UNIT).max(), dequantise(skip, _UNIT).mean()]], dtype=np.float32)
 
 
@@ -144,7 +145,7 @@ class NumpyExecutor:
             case "0":
                 outputs = {"score": whole(request.tensors[0])}
             case "mid":
-                outputs = {"score": _score(request.tensors[0], request.tensors[1])}
+                outputs = {"score": score(request.tensors[0], request.tensors[1])}
             case "wide" | "bulk":
                 outputs = {"mean": request.tensors[0].mean(dtype=np.float32).reshape(1, 1)}
             case _:
