@@ -15,8 +15,8 @@ from typing import Final, Self
 
 from suture_edge.channels import ChannelFactory
 from suture_edge.connection import Connection
-from suture_edge.heartbeat import Pulse, RttSample
-from suture_edge.results import CloudResult, PendingResult
+from suture_edge.heartbeat import ProbeSample, Pulse, RttSample
+from suture_edge.results import CloudResult, LoadSample, PendingResult
 from suture_edge.uploads import CloudRequest
 from suture_protocol import codes
 from suture_protocol.address import Address, parse_address
@@ -101,6 +101,28 @@ class CloudClient:
         with self._lock:
             connection = self._connection
         return () if connection is None else connection.rtt_samples()
+
+    def load_samples(self) -> tuple[LoadSample, ...]:
+        """What the cloud last said of its load on the present connection, oldest first; none from one that does not."""
+        with self._lock:
+            connection = self._connection
+        return () if connection is None else connection.load_samples()
+
+    def probe(self) -> bool:
+        """Sends some 12 KB to measure the rate of a link that carries nothing else; the outcome is among `probes`.
+
+        Returns:
+            False where nothing was sent: there is no connection or heartbeat, or one is on its way.
+        """
+        with self._lock:
+            connection = self._connection
+        return connection is not None and connection.alive and connection.probe()
+
+    def probes(self) -> tuple[ProbeSample, ...]:
+        """The present connection's last probes, oldest first."""
+        with self._lock:
+            connection = self._connection
+        return () if connection is None else connection.probes()
 
     def connect(self, timeout_s: float = CONNECT_TIMEOUT_S) -> Welcome:
         """Makes a new connection, once; what was in flight on an old one fails.

@@ -40,6 +40,10 @@ class AgentConfig:
     cut: str
     codec: str | None
     privacy_floor: str | None
+    objective: str
+    accuracy_budget: str | None
+    memory: str | None
+    power: str | None
     address: str | None
     insecure: bool
     timeout_s: float
@@ -52,13 +56,39 @@ class AgentConfig:
 #: Adding a key is one row here and one field above.
 KEYS: Final = (
     Key(table="unit", name="bundle", kind=Path, required=True, help="the bundle; the cloud must hold the same"),
-    Key(table="unit", name="engine", kind=str, default="openvino", help="openvino, onnxruntime or litert"),
-    Key(table="unit", name="precision", kind=str, default="int8", help="int8 or f32"),
+    Key(
+        table="unit",
+        name="engine",
+        kind=str,
+        default="openvino",
+        help="openvino, onnxruntime, litert, several, or auto",
+    ),
+    Key(table="unit", name="precision", kind=str, default="int8", help="int8, f32 or auto: both"),
     Key(table="unit", name="threads", kind=int, default=1, help="threads of the engine"),
     Key(table="unit", name="device_factor", kind=str, help='for trials: emulate a slower device, "12" or a board'),
     Key(table="unit", name="cut", kind=str, default="auto", help="auto, 0, last or the id of a cut"),
-    Key(table="unit", name="codec", kind=str, help="force a codec: zstd, jpegls, raw or jpeg (lossy)"),
+    Key(
+        table="unit",
+        name="codec",
+        kind=str,
+        help="force a codec: zstd, jpegls, raw, jpeg or zstd@4 (the last two lossy)",
+    ),
     Key(table="unit", name="privacy_floor", kind=str, help="a cut's id; nothing shallower is sent"),
+    Key(
+        table="unit",
+        name="objective",
+        kind=str,
+        default="latency",
+        help="what the plan makes small: latency, latency_quantile, throughput, energy or cloud",
+    ),
+    Key(
+        table="unit",
+        name="accuracy_budget",
+        kind=str,
+        help='share of calibration inputs whose answer narrowed codes may change, "1%"; without it no such codes',
+    ),
+    Key(table="unit", name="memory", kind=str, help='heads that take more are not planned, "200mb"'),
+    Key(table="unit", name="power", kind=str, help='the unit\'s power, for the objective energy: "pi-4", "pi-4/wifi"'),
     Key(table="cloud", name="address", kind=str, help="HOST:PORT of the cloud; without it the unit works alone"),
     Key(table="cloud", name="insecure", kind=bool, default=False, help="no TLS; loopback and 198.18.0.0/15 only"),
     Key(table="cloud", name="timeout_s", kind=float, default=30.0, help="longest wait for one result"),

@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from suture_edge.channels import ChannelFactory
-from suture_edge.heartbeat import Heartbeat, Pulse, RttSample
+from suture_edge.heartbeat import Heartbeat, ProbeSample, Pulse, RttSample
 from suture_edge.lane import BULK_BYTES, Lane
-from suture_edge.results import PendingResult
+from suture_edge.results import LoadSample, PendingResult
 from suture_edge.uploads import CloudRequest
 from suture_protocol.address import Address
 from suture_protocol.errors import SutureError
-from suture_protocol.events import Hello, Priority, Welcome
+from suture_protocol.events import Hello, Load, Priority, Welcome
 
 _log = logging.getLogger(__name__)
+
+#: Load reports kept: the last half minute of pongs at four a second.
+_LOADS: Final = 120
 
 
 class Connection:
@@ -50,10 +54,13 @@ class Connection:
         self._lock = threading.Lock()
         self._express: Lane | None = None
         self._heartbeat: Heartbeat | None = None
-        self._routine = Lane(channels.open(address), address, hello, self._routine_ended, clock)
+        self._loads: deque[LoadSample] = deque(maxlen=_LOADS)
+        self._routine = Lane(channels.open(address), address, hello, self._routine_ended, clock, self._heard)
         if pulse is not None:
             channel = channels.open(address)
-            self._heartbeat = Heartbeat(channel, address, hello, pulse, self._pressure, self._dead, clock)
+            self._heartbeat = Heartbeat(
+                channel, address, hello, pulse, self._pressure, self._dead, clock, self._heard_idle
+            )
 
     @property
     def channel(self) -> Any:
@@ -85,6 +92,19 @@ class Connection:
     def rtt_samples(self) -> tuple[RttSample, ...]:
         """The last round trips, oldest first."""
         return () if self._heartbeat is None else self._heartbeat.samples()
+
+    def load_samples(self) -> tuple[LoadSample, ...]:
+        """What the cloud last said of its load, oldest first."""
+        with self._lock:
+            return tuple(self._loads)
+
+    def probe(self) -> bool:
+        """Measures the rate of a link that carries nothing else; False where that cannot be now."""
+        return self._heartbeat is not None and self._heartbeat.probe()
+
+    def probes(self) -> tuple[ProbeSample, ...]:
+        """The last probes' outcomes, oldest first."""
+        return () if self._heartbeat is None else self._heartbeat.probes()
 
     def submit(self, request: CloudRequest) -> PendingResult:
         """Puts a request on its way.
@@ -118,11 +138,19 @@ class Connection:
             stale = self._express if self._express is not None and not self._express.alive else None
             if (self._express is None or stale is not None) and self._routine.alive:
                 channel = self._channels.open(self._address)
-                self._express = Lane(channel, self._address, self._hello, _express_ended, self._clock)
+                self._express = Lane(channel, self._address, self._hello, _express_ended, self._clock, self._heard)
             lane = self._express or self._routine
         if stale is not None:
             stale.close()
         return lane
+
+    def _heard(self, load: Load, at_s: float, waited_s: float | None = None) -> None:
+        with self._lock:
+            self._loads.append(LoadSample(at_s=at_s, load=load, waited_s=waited_s))
+
+    def _heard_idle(self, load: Load, at_s: float) -> None:
+        if not any(lane.busy for lane in self._lanes()):
+            self._heard(load, at_s)
 
     def _pressure(self) -> tuple[bool, float]:
         lanes = self._lanes()

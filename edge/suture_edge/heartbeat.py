@@ -14,10 +14,14 @@ from suture_edge.call import SessionCall
 from suture_edge.uploads import Upload
 from suture_protocol.address import Address
 from suture_protocol.errors import LinkError, SutureError
-from suture_protocol.events import Event, Hello, Ping, Pong, Received
+from suture_protocol.events import Event, Hello, Load, Ping, Pong, Received
 
 #: Round-trip times kept: the last half minute at four a second.
 _SAMPLES: Final = 120
+#: A probe is a bare ping and so many padded ones behind it: together below TCP's first window of 14.6 KB (RFC 6928), so
+#: that the bottleneck spaces them and not TCP.
+_PROBE_PINGS: Final = 3
+_PROBE_PADDING: Final = bytes(4_000)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +47,27 @@ class RttSample:
     rtt_s: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProbeSample:
+    """A probe's outcome: the padding, how long after the bare ping's pong the last one's came, and from the bare ping
+    to that; `at_s` is when."""
+
+    at_s: float
+    padding_bytes: int
+    spacing_s: float
+    round_trip_s: float
+
+
+@dataclass(slots=True)
+class _Probe:
+    """A probe on its way: the bare ping's nonce, the last one's, and when the bare one's pong came."""
+
+    first: int
+    last: int
+    sent_s: float = 0.0
+    began_s: float | None = None
+
+
 class Heartbeat:
     """Pings the cloud until closed.
 
@@ -54,6 +79,7 @@ class Heartbeat:
         pressure: Whether bulk fills the path beside it, and when the transport last took some of it.
         on_dead: Told once, from a thread of the heartbeat's, that the path is dead.
         clock: Seconds, monotonic.
+        on_load: Told what a pong says of the cloud's load, and when it came.
     """
 
     def __init__(
@@ -65,15 +91,20 @@ class Heartbeat:
         pressure: Callable[[], tuple[bool, float]],
         on_dead: Callable[[SutureError], None],
         clock: Callable[[], float] = time.monotonic,
+        on_load: Callable[[Load, float], None] = lambda _load, _at_s: None,
     ) -> None:
         self._channel = channel
         self._address = address
         self._pulse = pulse
         self._pressure = pressure
         self._on_dead = on_dead
+        self._on_load = on_load
         self._clock = clock
         self._sent: dict[int, float] = {}
         self._samples: deque[RttSample] = deque(maxlen=_SAMPLES)
+        self._nonce = 0
+        self._probe: _Probe | None = None
+        self._probed: deque[ProbeSample] = deque(maxlen=_SAMPLES)
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="suture-heartbeat", daemon=True)
@@ -94,6 +125,29 @@ class Heartbeat:
         with self._lock:
             return tuple(self._samples)
 
+    def probe(self) -> bool:
+        """Sends some 12 KB to measure the rate of a link that carries nothing else; its outcome is among `probes`.
+
+        Returns:
+            False where nothing was sent: one is on its way, or the path may be dead.
+        """
+        with self._lock:
+            if self._probe is not None or self._sent or self._closed.is_set():
+                return False
+            first, last = self._nonce + 1, self._nonce + 1 + _PROBE_PINGS
+            self._nonce = last
+            self._probe = _Probe(first, last)
+        # Not under the lock: the call holds its own while it tells what was sent.
+        self._call.post(Ping(nonce=first))
+        for nonce in range(first + 1, last + 1):
+            self._call.post(Ping(nonce=nonce, padding=_PROBE_PADDING))
+        return True
+
+    def probes(self) -> tuple[ProbeSample, ...]:
+        """The last probes' outcomes, oldest first."""
+        with self._lock:
+            return tuple(self._probed)
+
     def close(self) -> None:
         """Stops pinging and closes the channel; `on_dead` is not told after that."""
         self._closed.set()
@@ -106,13 +160,19 @@ class Heartbeat:
         if isinstance(event, Ping):
             with self._lock:
                 self._sent[event.nonce] = at_s
+                if self._probe is not None and event.nonce == self._probe.first:
+                    self._probe.sent_s = at_s
 
     def received(self, event: Received, at_s: float) -> None:
         if isinstance(event, Pong):
             with self._lock:
                 sent_at_s = self._sent.pop(event.nonce, None)
-                if sent_at_s is not None:
+                # A padded ping's round trip holds its own transfer.
+                if sent_at_s is not None and not self._padded(event.nonce):
                     self._samples.append(RttSample(at_s=at_s, rtt_s=at_s - sent_at_s))
+                self._note_probe(event.nonce, at_s)
+            if event.load is not None:
+                self._on_load(event.load, at_s)
 
     def ended(self, error: SutureError) -> None:
         if not self._closed.is_set():
@@ -120,7 +180,6 @@ class Heartbeat:
             self._on_dead(error)
 
     def _beat(self) -> None:
-        nonce = 0
         beat_at_s = self._clock()
         while not self._closed.wait(self._pulse.interval_s):
             was_at_s, beat_at_s = beat_at_s, self._clock()
@@ -133,10 +192,32 @@ class Heartbeat:
                 return
             with self._lock:
                 outstanding = len(self._sent)
+                self._nonce += 1
+                nonce = self._nonce
             # A few suffice to see life return, and a path that stalls must not be met with a burst afterwards.
             if outstanding < 16:
-                nonce += 1
                 self._call.post(Ping(nonce=nonce))
+
+    def _padded(self, nonce: int) -> bool:
+        return self._probe is not None and self._probe.first < nonce <= self._probe.last
+
+    def _note_probe(self, nonce: int, at_s: float) -> None:
+        probe = self._probe
+        if probe is None:
+            return
+        if nonce == probe.first:
+            probe.began_s = at_s
+        elif nonce == probe.last:
+            self._probe = None
+            if probe.began_s is not None:
+                self._probed.append(
+                    ProbeSample(
+                        at_s=at_s,
+                        padding_bytes=_PROBE_PINGS * len(_PROBE_PADDING),
+                        spacing_s=at_s - probe.began_s,
+                        round_trip_s=at_s - probe.sent_s,
+                    )
+                )
 
     def _silence_s(self) -> float:
         """How long nothing was heard although an answer is due."""
@@ -149,7 +230,7 @@ class Heartbeat:
 
     def _patience_s(self) -> float:
         bulk, _ = self._pressure()
-        least = self._pulse.dead_after_bulk_s if bulk else self._pulse.dead_after_s
         with self._lock:
+            least = self._pulse.dead_after_bulk_s if bulk or self._probe else self._pulse.dead_after_s
             recent = [sample.rtt_s for sample in list(self._samples)[-8:]]
         return max(least, self._pulse.rtts * max(recent, default=0.0))

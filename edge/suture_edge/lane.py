@@ -14,7 +14,7 @@ from suture_edge.uploads import CloudRequest, Upload
 from suture_protocol import codes
 from suture_protocol.address import Address
 from suture_protocol.errors import CodecError, Refused, SutureError
-from suture_protocol.events import Event, Hello, Received, Refusal, Result, Start
+from suture_protocol.events import Event, Hello, Load, Received, Refusal, Result, Start
 from suture_protocol.outputs import from_result
 
 #: Payloads up to what HTTP/2 has under way at first hold nothing up for long; larger ones are bulk.
@@ -40,6 +40,7 @@ class Lane:
         hello: What to offer.
         on_end: Told once why the lane ended, after its requests were.
         clock: Seconds, monotonic.
+        on_load: Told what a result says of the cloud's load, when it came, and what its request had waited.
     """
 
     def __init__(
@@ -49,10 +50,12 @@ class Lane:
         hello: Hello,
         on_end: Callable[[SutureError], None],
         clock: Callable[[], float] = time.monotonic,
+        on_load: Callable[[Load, float, float], None] = lambda _load, _at_s, _waited_s: None,
     ) -> None:
         self.channel = channel
         self._address = address
         self._on_end = on_end
+        self._on_load = on_load
         self._clock = clock
         self._lock = threading.Lock()
         self._in_flight: dict[Upload, _InFlight] = {}
@@ -63,6 +66,11 @@ class Lane:
     def alive(self) -> bool:
         """Whether it has not ended yet, as far as is known."""
         return self._error is None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is in flight."""
+        return bool(self._in_flight)
 
     def bulk_under_way(self) -> bool:
         """Whether the path may be full: gRPC takes megabytes that a slow link carries for seconds, so that only an
@@ -118,6 +126,8 @@ class Lane:
         if isinstance(event, Refusal):
             flight.pending.fail(Refused(event.code, event.message, request_id=event.request_id))
             return
+        if event.load is not None:
+            self._on_load(event.load, at_s, event.queue_s)
         try:
             flight.pending.succeed(_result(event, flight, at_s))
         except CodecError as error:

@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from suture_models.manifest import NetworkSpec
-
-#: A pixel belongs to the mask from this probability on.
-MASK_THRESHOLD = 0.5
+from suture_models.manifest import MASK_THRESHOLD, NetworkSpec
 
 
 def readable(outputs: Mapping[str, NDArray[Any]], spec: NetworkSpec, stem: str, out: Path | None) -> dict[str, Any]:

@@ -1,9 +1,12 @@
-"""Where to cut the next image: both sides' profiles, the link as the traffic shows it, and the choice in force."""
+"""Where to cut the next image: both sides' profiles, the link as the traffic shows it, the cloud's load, live timings;
+and which heads must be ready for that."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -14,15 +17,30 @@ from suture_edge.profiling import cached_profile
 from suture_edge.results import CloudResult
 from suture_edge.settings import UnitSettings
 from suture_edge.slowdown import Slowdown
-from suture_partitioner.link import LinkEstimator
+from suture_models.accuracy import read_accuracy
+from suture_models.manifest import LAST_CUT
+from suture_partitioner.caution import patience_s
+from suture_partitioner.correction import Corrections
+from suture_partitioner.link import MIN_BOUND_BYTES, LinkEstimator
+from suture_partitioner.link_memory import remember, remembered
+from suture_partitioner.load import CloudLoad
 from suture_partitioner.plan import Planner
 from suture_partitioner.profile import Progress
-from suture_partitioner.profile_file import profile_from_json
-from suture_partitioner.types import Choice, Plan, Profile
-from suture_protocol.errors import LinkError
+from suture_partitioner.profile_file import cache_folder, profile_from_json
+from suture_partitioner.types import Choice, Correction, LinkEstimate, Plan, Profile
+from suture_protocol.errors import LinkError, PlanError
+from suture_protocol.events import Priority
 
 #: How long the first plan waits for the cloud to finish measuring its tails.
 PROFILE_WAIT_S: Final = 20.0
+#: An image that leaves the link unused has it measured, unless something used it during the last so many seconds.
+PROBE_AFTER_S: Final = 0.4
+#: Where the last links are kept, beside the folder of profiles.
+LINKS_FILE: Final = "links.json"
+#: How often, for a unit that is switched off rather than ended.
+KEEP_EVERY_S: Final = 60.0
+#: A rate that no uplink of a unit reaches: if even over this one nothing is sent, measuring the link is no use.
+_BEST_BPS: Final = 1e9
 
 
 class Planning:
@@ -30,32 +48,47 @@ class Planning:
 
     def __init__(
         self,
-        heads: Heads,
+        variants: Sequence[Heads],
         cloud: CloudClient | None,
         settings: UnitSettings,
         *,
         slow: Slowdown,
         progress: Progress | None,
         link: LinkEstimator | None = None,
+        load: CloudLoad | None = None,
     ) -> None:
         """Prepares; nothing is measured yet. See `suture_edge.unit.Unit` for the arguments."""
-        self.link = link or LinkEstimator()
-        self._heads = heads
+        self.link = link or _estimator(cloud)
+        self._variants = {heads.variant.id: heads for heads in variants}
+        self._bundle = variants[0].bundle
         self._cloud = cloud
         self._settings = settings
         self._slow = slow
         self._progress = progress
         self._planner: Planner | None = None
+        self._corrections = Corrections([], None)
+        self._load = load or CloudLoad(stat=settings.priority is Priority.STAT)
         self._current: Choice | None = None
-        self._heard_s = float("-inf")
+        self._local: Choice | None = None
+        self._stall_s = 0.0
+        self._heard_s = self._probed_s = self._loaded_s = float("-inf")
+        self._used_s = float("-inf")
+        self._kept_s = time.monotonic()
 
     @property
     def ready(self) -> bool:
         """Whether a choice can be made at once, without the cloud's profile."""
         return self._planner is not None
 
+    @property
+    def local(self) -> Choice | None:
+        """How this unit finishes alone: the fastest variant; None where that is not planned yet, or not allowed."""
+        return self._local
+
     def choose(self, images: Sequence[NDArray[Any]], preprocess_s: float) -> Choice:
         """The choice for the next image; measures this unit first where that was never done.
+
+        A choice whose head is not ready yet is not taken: it is made ready, and the one in force stays until then.
 
         Args:
             images: Preprocessed inputs to measure with.
@@ -67,20 +100,125 @@ class Planning:
             PlanError: nothing satisfies the constraints.
         """
         planner = self._made(images, preprocess_s)
-        self._listen()
-        self._current = planner.choose(self.link.estimate(), current=self._current)
-        return self._current
+        link, queue_s, correction = self._now()
+        best = planner.choose(link, queue_s=queue_s, current=self._current, correction=correction)
+        if self._current is not None and not self._ready(best):
+            self._of(best).want(self._bundle.cut(best.cut_id))
+            stay = planner.choose(
+                link, queue_s=queue_s, current=self._current, correction=correction, switch_cost_s=math.inf
+            )
+            # Where what is in force breaks a limit by now, waiting for another head would break it, too.
+            best = stay if self._ready(stay) else self._current
+        if self._local is not None and self._cloud is not None:
+            self._of(self._local).want(self._bundle.cut(LAST_CUT))
+        self._sound(planner, best, link, queue_s, correction)
+        self._current, self._stall_s = best, link.stall_s
+        return best
+
+    @property
+    def patience_s(self) -> float:
+        """How long the answer to the image chosen for may take before this unit finishes beside the cloud."""
+        return 0.0 if self._current is None else patience_s(self._current.steps, self._stall_s)
 
     def plan(self, images: Sequence[NDArray[Any]], preprocess_s: float) -> Plan:
         """The plan in full, with what was rejected and why; raises as `choose`."""
         planner = self._made(images, preprocess_s)
-        self._listen()
-        return planner.plan(self.link.estimate(), current=self._current)
+        link, queue_s, correction = self._now()
+        return planner.plan(link, queue_s=queue_s, current=self._current, correction=correction)
 
     def edge_profile(self, images: Sequence[NDArray[Any]], preprocess_s: float) -> Profile:
-        """This unit's profile, measured on first use and kept."""
+        """This unit's profile of its first variant, measured on first use and kept."""
+        return self._profile(next(iter(self._variants.values())), images, preprocess_s)
+
+    def learn(self, result: CloudResult) -> None:
+        """Takes a finished request into the link estimate."""
+        arrivals = [(a.offset_end, a.at_s) for a in result.arrivals]
+        took = result.timings
+        round_trip_s = took.total_s - took.waited_s - took.server_s
+        self._used_s = time.monotonic()
+        self.link.on_upload(result.payload_bytes, arrivals, round_trip_s, self._used_s)
+        if self._used_s - self._kept_s > KEEP_EVERY_S:
+            self._keep()
+
+    def gave_up(self, payload_bytes: int, waited_s: float) -> None:
+        """Takes a request that was given up, or failed with the path, into the link estimate."""
+        self.link.on_unfinished(payload_bytes, waited_s, time.monotonic())
+
+    def observe(self, variant_id: str, cut_id: str, *, head_s: float, tail_s: float | None = None) -> None:
+        """Takes measured times, by which the profiles are corrected; of a head that was at hand."""
+        self._corrections.observe(variant_id, cut_id, head_s=head_s, tail_s=tail_s)
+
+    def close(self) -> None:
+        """Remembers the link for the next start."""
+        self._keep()
+
+    def _keep(self) -> None:
+        if self._cloud is not None:
+            remember(_links_file(), str(self._cloud.address), self.link.estimate(), time.time())
+        self._kept_s = time.monotonic()
+
+    def _now(self) -> tuple[LinkEstimate, float, Correction]:
+        """The link, the cloud's queue, and how profiles are off."""
+        self._listen()
+        now_s = time.monotonic()
+        correction = self._corrections.now()
+        if correction.tail == 1.0:
+            # What the cloud says of its own tails serves where this unit has not seen enough of them.
+            correction = replace(correction, tail=self._load.tail_ratio(now_s))
+        return self.link.estimate(now_s), self._load.queue_s(now_s), correction
+
+    def _of(self, choice: Choice) -> Heads:
+        return self._variants[choice.variant_id]
+
+    def _ready(self, choice: Choice) -> bool:
+        return self._of(choice).ready(self._bundle.cut(choice.cut_id))
+
+    def _sound(
+        self, planner: Planner, choice: Choice, link: LinkEstimate, queue_s: float, correction: Correction
+    ) -> None:
+        """Has the link measured that `choice` hardly uses, where a better one would change the choice.
+
+        Costs 12 KB an image, beside the head that computes meanwhile; none without images.
+        """
+        if self._cloud is None or choice.payload_bytes >= MIN_BOUND_BYTES:
+            return
+        if time.monotonic() - self._used_s < PROBE_AFTER_S:
+            return
+        better = LinkEstimate(bandwidth_bps=_BEST_BPS, rtt_s=link.rtt_s)
+        try:
+            wanted = planner.choose(better, queue_s=queue_s, correction=correction)
+        except PlanError:
+            return
+        if wanted.payload_bytes > choice.payload_bytes and self._cloud.probe():
+            self._used_s = time.monotonic()
+
+    def _made(self, images: Sequence[NDArray[Any]], preprocess_s: float) -> Planner:
+        if self._planner is None:
+            cloud = self._cloud_profile()
+            if self._cloud is not None:
+                self._cloud.probe()  # its outcome is there when this unit has measured itself
+            edges = [self._profile(heads, images, preprocess_s) for heads in self._variants.values()]
+            how = self._settings
+            planner = Planner(
+                self._bundle.manifest,
+                edges,
+                cloud,
+                how.constraints,
+                objective=how.objective,
+                accuracy=read_accuracy(self._bundle),
+                power=how.power,
+            )
+            self._corrections = Corrections(edges, cloud)
+            try:
+                self._local = planner.forced(LAST_CUT, self.link.estimate())
+            except PlanError:
+                self._local = None
+            self._planner = planner
+        return self._planner
+
+    def _profile(self, heads: Heads, images: Sequence[NDArray[Any]], preprocess_s: float) -> Profile:
         return cached_profile(
-            self._heads,
+            heads,
             lambda: images,
             device_factor=self._settings.device_factor,
             emulated=self._settings.emulated,
@@ -89,27 +227,13 @@ class Planning:
             progress=self._progress,
         )
 
-    def learn(self, result: CloudResult) -> None:
-        """Takes a finished request into the link estimate."""
-        arrivals = [(a.offset_end, a.at_s) for a in result.arrivals]
-        took = result.timings
-        round_trip_s = took.total_s - took.waited_s - took.server_s
-        self.link.on_upload(result.payload_bytes, arrivals, round_trip_s, time.monotonic())
-
-    def _made(self, images: Sequence[NDArray[Any]], preprocess_s: float) -> Planner:
-        if self._planner is None:
-            cloud = self._cloud_profile()
-            edge = self.edge_profile(images, preprocess_s)
-            self._planner = Planner(self._heads.bundle.manifest, [edge], cloud, self._settings.constraints)
-        return self._planner
-
     def _cloud_profile(self) -> Profile | None:
         if self._cloud is None:
             return None
         self._cloud.ensure_connected()
         until_s = time.monotonic() + PROFILE_WAIT_S
         while True:
-            found = self._cloud.fetch_profile(self._heads.bundle.digest)
+            found = self._cloud.fetch_profile(self._bundle.digest)
             if found.ready:
                 try:
                     return profile_from_json(found.profile_json, f"the profile of the cloud at {self._cloud.address}")
@@ -122,10 +246,28 @@ class Planning:
             time.sleep(0.1)
 
     def _listen(self) -> None:
-        """Feeds the heartbeat's new round trips to the link estimate."""
+        """Feeds what the connection heard since the last time to the estimates of link and load."""
         if self._cloud is None:
             return
         for sample in self._cloud.rtt_samples():
             if sample.at_s > self._heard_s:
                 self.link.on_heartbeat(sample.rtt_s, sample.at_s)
                 self._heard_s = sample.at_s
+        for probe in self._cloud.probes():
+            if probe.at_s > self._probed_s:
+                self.link.on_probe(probe.padding_bytes, probe.spacing_s, probe.round_trip_s, probe.at_s)
+                self._probed_s = probe.at_s
+        for heard in self._cloud.load_samples():
+            if heard.at_s > self._loaded_s:
+                self._load.on_report(heard.load, heard.at_s, waited_s=heard.waited_s)
+                self._loaded_s = heard.at_s
+
+
+def _links_file() -> Any:
+    return cache_folder().parent / LINKS_FILE
+
+
+def _estimator(cloud: CloudClient | None) -> LinkEstimator:
+    return (
+        LinkEstimator() if cloud is None else LinkEstimator(remembered(_links_file(), str(cloud.address), time.time()))
+    )

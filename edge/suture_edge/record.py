@@ -6,7 +6,22 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from numpy.typing import NDArray
+
+from suture_models.picture import Picture
 from suture_partitioner.types import Steps
+
+
+@dataclass(slots=True)
+class Work:
+    """One image on its way. `tried_at_s` is when this unit last turned to the cloud for it."""
+
+    name: str
+    stem: str
+    picture: Picture
+    image: NDArray[Any]
+    preprocess_s: float
+    tried_at_s: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from suture_protocol.errors import LinkError, SutureError
-from suture_protocol.events import Arrival
+from suture_protocol.events import Arrival, Load
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +46,19 @@ class CloudResult:
     payload_bytes: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadSample:
+    """How busy the cloud said it is; `at_s` on the client's clock.
+
+    `waited_s` is what the request had waited that it came with; None where it came with a pong, which counts only
+    while this unit has no request there: its own would be in the wait that is reported.
+    """
+
+    at_s: float
+    load: Load
+    waited_s: float | None = None
+
+
 class PendingResult:
     """A request in flight; `wait` or `cancel` it from any thread."""
 
@@ -61,6 +74,10 @@ class PendingResult:
     def done(self) -> bool:
         """Whether `wait` would return at once."""
         return self._done.is_set()
+
+    def settled(self, timeout_s: float) -> bool:
+        """Waits until `wait` would return at once, and tells whether it would."""
+        return self._done.wait(timeout_s)
 
     def wait(self, timeout_s: float) -> CloudResult:
         """The result. A request that does not come back in time is cancelled.

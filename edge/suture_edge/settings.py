@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from numpy.typing import NDArray
 
 from suture_models.bundle import Bundle
-from suture_models.manifest import LAST_CUT, Cut, Variant
-from suture_partitioner.profile import PROFILED_CODECS
-from suture_partitioner.types import Constraints
-from suture_protocol.codecs.registry import codec_ids, get_codec
-from suture_protocol.errors import BundleError, UsageError
+from suture_models.manifest import INPUT_CUT, LAST_CUT, Cut, Variant
+from suture_partitioner.energy import PowerModel
+from suture_partitioner.payloads import PROFILED_CODECS
+from suture_partitioner.types import Choice, Constraints, Objective
+from suture_protocol.codecs.base import Codec
+from suture_protocol.codecs.registry import codec_of, default_codec, get_codec
+from suture_protocol.errors import BundleError, CodecError, UsageError
 from suture_protocol.events import Priority
 
 #: The cut that means: plan it.
@@ -22,12 +26,15 @@ AUTO: Final = "auto"
 class UnitSettings:
     """How the unit works. `codec` None takes the planned or the tensor's default one.
 
-    `emulated` says in words what slow device is emulated, for the records; empty for none.
+    `emulated` says in words what slow device is emulated, for the records; empty for none. `power` is needed where
+    `objective` or `constraints` are about energy.
     """
 
     codec: str | None = None
     codec_config: tuple[tuple[str, str], ...] = ()
     constraints: Constraints = field(default_factory=Constraints)
+    objective: Objective = "latency"
+    power: PowerModel | None = None
     priority: Priority = Priority.ROUTINE
     timeout_s: float = 30.0
     device_factor: float = 1.0
@@ -44,7 +51,7 @@ def check_settings(
         bundle: The bundle.
         variant: The artefact that runs the heads.
         cut: A cut's id, or `auto`.
-        codec: A codec's id, or None for the planned one.
+        codec: A codec's spec, or None for the planned one.
         privacy_floor: The shallowest cut allowed, or None.
         has_cloud: Whether a cloud was named.
 
@@ -53,8 +60,7 @@ def check_settings(
         BundleError: the artefact has no head for that cut.
     """
     floor = None if privacy_floor is None else _cut(bundle, privacy_floor, "the privacy floor")
-    if codec is not None and codec not in codec_ids():
-        raise UsageError(f"unknown codec {codec!r}; there are: {', '.join(codec_ids())}")
+    made = None if codec is None else _codec(codec)
     if cut == AUTO:
         if codec is not None and codec not in PROFILED_CODECS:
             raise UsageError(
@@ -73,8 +79,17 @@ def check_settings(
     if not variant.has_cut(forced):
         have = ", ".join(c.id for c in bundle.manifest.cuts if variant.has_cut(c))
         raise BundleError(f"{variant.id} of bundle {bundle.name} has no head for cut {cut}; it has: {have}")
-    if codec is not None:
-        _check_codec(codec, forced, variant)
+    if made is not None:
+        _check_codec(made, forced, variant)
+
+
+def codec_for(settings: UnitSettings, cut: Cut, boundary: tuple[NDArray[Any], ...], choice: Choice | None) -> Codec:
+    """The codec for what crosses a cut: the one asked for, else the planned one, else the tensor's default."""
+    if settings.codec is not None:
+        return codec_of(settings.codec, dict(settings.codec_config))
+    if choice is not None:
+        return codec_of(choice.codec)
+    return get_codec(default_codec(boundary[0].shape, boundary[0].dtype.name, is_input=cut.id == INPUT_CUT))
 
 
 def _cut(bundle: Bundle, cut_id: str, what: str) -> Cut:
@@ -84,12 +99,22 @@ def _cut(bundle: Bundle, cut_id: str, what: str) -> Cut:
         raise UsageError(f"{what}: {error}") from error
 
 
-def _check_codec(codec: str, cut: Cut, variant: Variant) -> None:
-    made = get_codec(codec)
+def _codec(spec: str) -> Codec:
+    try:
+        return codec_of(spec)
+    except CodecError as error:
+        raise UsageError(str(error)) from error
+
+
+def _check_codec(codec: Codec, cut: Cut, variant: Variant) -> None:
+    is_input = cut.id == INPUT_CUT
     for tensor in cut.boundary:
         dtype = variant.wire_dtype(cut, tensor)
-        if not made.accepts(tensor.shape, dtype):
+        if not codec.accepts(tensor.shape, dtype):
             raise UsageError(
-                f"codec {codec} carries no {dtype} tensor of shape {tensor.shape}, which crosses cut {cut.id}; "
+                f"codec {codec.spec} carries no {dtype} tensor of shape {tensor.shape}, which crosses cut {cut.id}; "
                 "zstd and raw carry any"
             )
+    if not codec.suits(is_input=is_input):
+        only = "narrows codes, and cut 0 sends an image" if is_input else "is lossy and only for images, at cut 0"
+        raise UsageError(f"codec {codec.spec} {only}; use zstd at cut {cut.id}")

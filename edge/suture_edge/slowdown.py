@@ -30,7 +30,8 @@ class SlowedCodec(Codec):
     def __init__(self, codec: Codec, slow: Slowdown) -> None:
         """Wraps `codec`."""
         self.id = codec.id  # type: ignore[misc]
-        self.lossless = codec.lossless  # type: ignore[misc]
+        self.lossless = codec.lossless
+        self.bits = codec.bits
         self._codec = codec
         self._encode = slow(codec.encode)
 

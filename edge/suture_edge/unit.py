@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from numpy.typing import NDArray
 
+from suture_edge.beside import FinishedAlone, first_of
 from suture_edge.client import CloudClient
 from suture_edge.heads import Heads
 from suture_edge.outputs import readable
 from suture_edge.planning import Planning
 from suture_edge.reach import Reach
-from suture_edge.record import Inference
-from suture_edge.results import CloudResult
-from suture_edge.settings import AUTO, check_settings
+from suture_edge.record import Inference, Work
+from suture_edge.results import CloudResult, PendingResult
+from suture_edge.settings import AUTO, check_settings, codec_for
 from suture_edge.settings import UnitSettings as UnitSettings  # re-exported: it belongs to the unit's interface
 from suture_edge.slowdown import Slowdown, SlowedCodec, full_speed
 from suture_edge.uploads import request_of
@@ -26,46 +26,56 @@ from suture_models.manifest import INPUT_CUT, LAST_CUT, Cut
 from suture_models.picture import Picture
 from suture_models.preprocess import preprocess
 from suture_partitioner.link import LinkEstimator
+from suture_partitioner.load import CloudLoad
 from suture_partitioner.profile import Progress
 from suture_partitioner.types import Choice, Plan, Profile, Steps
-from suture_protocol.codecs.base import Codec
-from suture_protocol.codecs.registry import default_codec, get_codec
 from suture_protocol.errors import CodecError, InputRefused, LinkError, ProtocolError
+from suture_protocol.units import format_time
 
 #: What makes the unit finish an image alone: no path, a cloud that declines, or one that answers nonsense.
 CLOUD_FAILED: Final = (LinkError, ProtocolError, CodecError)
 
 
+#: Where time is not what counts, an image is not done twice.
+_HURRIED: Final = ("latency", "latency_quantile")
+
+
 class Unit:
-    """One bundle on one engine, with or without a cloud. Not thread-safe."""
+    """One bundle, with or without a cloud. Not thread-safe."""
 
     def __init__(
         self,
-        heads: Heads,
+        heads: Heads | Sequence[Heads],
         cloud: CloudClient | None,
         settings: UnitSettings | None = None,
         *,
         slow: Slowdown = full_speed,
         progress: Progress | None = None,
         link: LinkEstimator | None = None,
+        load: CloudLoad | None = None,
     ) -> None:
         """Prepares; nothing is loaded or connected yet.
 
         Args:
-            heads: Bundle, engine and variant.
+            heads: Bundle, engine and variant; several variants of one bundle are planned among, and a forced cut
+                takes the first. Closed with the unit.
             cloud: The cloud, or None to work alone. Stays the caller's to close.
             settings: How to work.
             slow: The emulated slow device, for what `heads` does not cover (reading, preprocessing, encoding).
             progress: Told how profiling goes.
             link: The estimate to learn into and plan with, where units share a link; by default one of its own.
+            load: How to plan with the cloud's load; by default a `CloudLoad` of its own, with a random seed.
         """
-        self.heads = heads
-        self.bundle = heads.bundle
+        self.variants = (heads,) if isinstance(heads, Heads) else tuple(heads)
+        self.heads = self.variants[0]
+        self.bundle = self.heads.bundle
         self.cloud = cloud
         self.settings = settings or UnitSettings()
         self._slow = slow
         self._reach = None if cloud is None else Reach(cloud)
-        self._planning = Planning(heads, cloud, self.settings, slow=slow, progress=progress, link=link)
+        self._planning = Planning(
+            self.variants, cloud, self.settings, slow=slow, progress=progress, link=link, load=load
+        )
         self._stems: dict[str, str] = {}
 
     @property
@@ -110,7 +120,7 @@ class Unit:
         except InputRefused as refusal:
             return Inference(path=name, error=refusal.reason)
         read_s = time.perf_counter()
-        work = _Work(name, stem or self._stem(name), picture, image, preprocess_s=read_s - start_s, tried_at_s=read_s)
+        work = Work(name, stem or self._stem(name), picture, image, preprocess_s=read_s - start_s, tried_at_s=read_s)
         note = ""
         if cut != LAST_CUT and (cut != AUTO or self.cloud is not None):
             try:
@@ -138,11 +148,17 @@ class Unit:
         """Takes a finished request into the link estimate; for requests sent past this unit on the same link."""
         self._planning.learn(result)
 
+    def held_bytes(self) -> Mapping[str, Mapping[str, int]]:
+        """The memory of the heads held now, by variant and cut; see `Heads.held_bytes`."""
+        return {heads.variant.id: heads.held_bytes() for heads in self.variants}
+
     def close(self) -> None:
-        """Frees the heads and stops connecting; the cloud's client stays its owner's."""
+        """Frees the heads, remembers the link and stops connecting; the cloud's client stays its owner's."""
         if self._reach is not None:
             self._reach.close()
-        self.heads.close()
+        self._planning.close()
+        for heads in self.variants:
+            heads.close()
 
     def _read(self, read: Callable[[], Picture]) -> tuple[Picture, NDArray[Any]]:
         picture = read()
@@ -157,7 +173,7 @@ class Unit:
             stem = f"{plain}-{count}"
         return stem
 
-    def _split(self, work: _Work, cut: str) -> Inference | None:
+    def _split(self, work: Work, cut: str) -> Inference | None:
         """Does one image with the cloud; None where the plan says that the unit should do all of it."""
         if self._reach is None or self.cloud is None:
             raise LinkError("no cloud was named")
@@ -179,24 +195,36 @@ class Unit:
         self._reach.succeeded()
         return found
 
-    def _through(self, cloud: CloudClient, work: _Work, cut: Cut, choice: Choice | None, connect_s: float) -> Inference:
+    def _through(self, cloud: CloudClient, work: Work, cut: Cut, choice: Choice | None, connect_s: float) -> Inference:
+        heads = self.heads if choice is None else self._variant(choice.variant_id)
+        at_hand = heads.ready(cut)
         start_s = time.perf_counter()
-        boundary = self.heads.run(cut, work.image)
+        boundary = heads.run(cut, work.image)
         encode_start_s = time.perf_counter()
-        codec = SlowedCodec(self._codec(cut, boundary, choice), self._slow)
+        codec = SlowedCodec(codec_for(self.settings, cut, boundary, choice), self._slow)
         request = request_of(
             boundary,
             codec,
             bundle_digest=self.bundle.digest,
             cut_id=cut.id,
-            variant_id="" if cut.id == INPUT_CUT else self.heads.variant.id,
+            variant_id="" if cut.id == INPUT_CUT else heads.variant.id,
             priority=self.settings.priority,
         )
         send_start_s = time.perf_counter()
-        result = cloud.infer(request, timeout_s=self.settings.timeout_s)
+        try:
+            result = self._answer(cloud.submit(request), work, choice)
+        except LinkError:
+            self._planning.gave_up(len(request.payload), time.perf_counter() - send_start_s)
+            raise
         away_s = time.perf_counter() - send_start_s
+        if isinstance(result, FinishedAlone):
+            self._planning.gave_up(len(request.payload), away_s)
+            waited = format_time(result.began_s - send_start_s)
+            return self._finished(work, result, f"no answer from the cloud at {cloud.address} in {waited}")
         self.learn(result)
         took = result.timings
+        if at_hand:
+            self._planning.observe(heads.variant.id, cut.id, head_s=encode_start_s - start_s, tail_s=took.tail_s)
         steps = Steps(
             preprocess_s=work.preprocess_s,
             head_s=encode_start_s - start_s,
@@ -206,33 +234,48 @@ class Unit:
             decode_s=took.decode_s,
             tail_s=took.tail_s,
         )
-        crossed = {"codec": request.codec, "payload_bytes": result.payload_bytes}
+        crossed = {"codec": codec.spec, "payload_bytes": result.payload_bytes, "engine": heads.engine.name}
         return self._record(work, cut, steps, result.outputs, where="cloud", **crossed)
 
-    def _codec(self, cut: Cut, boundary: tuple[NDArray[Any], ...], choice: Choice | None) -> Codec:
-        if self.settings.codec is not None:
-            return get_codec(self.settings.codec, dict(self.settings.codec_config))
-        if choice is not None:
-            return get_codec(choice.codec)
-        return get_codec(default_codec(boundary[0].shape, boundary[0].dtype.name, is_input=cut.id == INPUT_CUT))
-
-    def _alone(self, work: _Work, note: str) -> Inference:
-        cut = self.bundle.cut(LAST_CUT)
-        start_s = time.perf_counter()
-        found = self.heads.run(cut, work.image)
-        steps = Steps(
-            preprocess_s=work.preprocess_s,
-            head_s=time.perf_counter() - start_s,
-            encode_s=0.0,
-            transfer_s=start_s - work.tried_at_s if note else 0.0,
-            queue_s=0.0,
-            decode_s=0.0,
-            tail_s=0.0,
+    def _answer(self, pending: PendingResult, work: Work, choice: Choice | None) -> CloudResult | FinishedAlone:
+        """The first answer: the cloud's, or this unit's where that is late and the last cut is at hand."""
+        heads, last = self._alone_with, self.bundle.cut(LAST_CUT)
+        hurried = choice is not None and self._planning.local is not None and self.settings.objective in _HURRIED
+        if not hurried or not heads.ready(last):
+            return pending.wait(self.settings.timeout_s)
+        return first_of(
+            pending,
+            lambda: heads.run(last, work.image),
+            patience_s=self._planning.patience_s,
+            timeout_s=self.settings.timeout_s,
         )
-        outputs = {t.name: a for t, a in zip(self.bundle.manifest.outputs, found, strict=True)}
-        return self._record(work, cut, steps, outputs, where="edge", note=note)
 
-    def _record(self, work: _Work, cut: Cut, steps: Steps, outputs: Mapping[str, Any], **fields: Any) -> Inference:
+    @property
+    def _alone_with(self) -> Heads:
+        local = self._planning.local
+        return self.heads if local is None else self._variant(local.variant_id)
+
+    def _variant(self, variant_id: str) -> Heads:
+        return next(heads for heads in self.variants if heads.variant.id == variant_id)
+
+    def _alone(self, work: Work, note: str) -> Inference:
+        cut, heads = self.bundle.cut(LAST_CUT), self._alone_with
+        at_hand = heads.ready(cut)
+        began_s = time.perf_counter()
+        outputs = heads.run(cut, work.image)
+        head_s = time.perf_counter() - began_s
+        if at_hand:
+            self._planning.observe(heads.variant.id, cut.id, head_s=head_s)
+        return self._finished(work, FinishedAlone(outputs=outputs, began_s=began_s, head_s=head_s), note)
+
+    def _finished(self, work: Work, done: FinishedAlone, note: str) -> Inference:
+        heads = self._alone_with
+        steps = done.steps(work.preprocess_s, lost_s=done.began_s - work.tried_at_s if note else 0.0)
+        outputs = {t.name: a for t, a in zip(self.bundle.manifest.outputs, done.outputs, strict=True)}
+        said = {"note": note, "engine": heads.engine.name}
+        return self._record(work, self.bundle.cut(LAST_CUT), steps, outputs, where="edge", **said)
+
+    def _record(self, work: Work, cut: Cut, steps: Steps, outputs: Mapping[str, Any], **fields: Any) -> Inference:
         spec = self.bundle.manifest.network
         said = readable(outputs, spec, work.stem, self.settings.out)
         if not all(math.isfinite(value) for value in said.values() if isinstance(value, float)):
@@ -244,22 +287,9 @@ class Unit:
             bundle=self.bundle.digest,
             weights=spec.weights,
             cut=cut.id,
-            engine=self.heads.engine.name,
             outputs=said,
             steps=steps,
             total_s=steps.total_s,
             emulated=self.settings.emulated,
             **fields,
         )
-
-
-@dataclass(slots=True)
-class _Work:
-    """One image on its way. `tried_at_s` is when this unit last turned to the cloud for it."""
-
-    name: str
-    stem: str
-    picture: Picture
-    image: NDArray[Any]
-    preprocess_s: float
-    tried_at_s: float

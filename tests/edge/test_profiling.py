@@ -16,13 +16,17 @@ from suture_edge.engines.openvino import OpenVinoEngine
 from suture_edge.engines.registry import choose_variant
 from suture_edge.heads import Heads
 from suture_edge.profiling import cached_profile, layer_times, measure_edge, time_of
+from suture_edge.sizes import add_payloads
 from suture_edge.slowdown import full_speed
 from suture_models.bundle import MANIFEST_NAME, Bundle, open_bundle
 from suture_models.manifest import INPUT_CUT, LAST_CUT
 from suture_partitioner.device import processor_class
+from suture_partitioner.payloads import Payloads
+from suture_partitioner.predict import layer_nodes
 from suture_partitioner.profile import MIN_REPEATS
-from suture_partitioner.profile_file import load_profile
+from suture_partitioner.profile_file import Partial, load_profile
 from suture_partitioner.types import Profile
+from suture_protocol.codecs.registry import codec_of
 from suture_simulators.device import dilate
 from tests.nets import images
 
@@ -74,9 +78,75 @@ def test_every_candidate_is_measured_when_there_is_time(tiny_bundle, profile):
     assert 0 < sizes["jpegls"] < 32 * 32
 
 
-def test_layers_are_timed_by_the_engine(profile):
+def test_layers_are_timed_by_the_engine_and_named_after_the_graphs_nodes(tiny_bundle, profile):
+    graph = {node.name for node in tiny_bundle.manifest.graph}
     assert len(profile.layers_s) > 3
     assert all(0 < seconds < 0.1 for seconds in profile.layers_s.values())
+    assert all(set(layer_nodes(name)) <= graph for name in profile.layers_s)
+
+
+def test_payload_sizes_are_distributions_over_the_images_and_narrowed_codes_are_among_them(tiny_bundle, profile):
+    inner = [timing for cut_id, timing in profile.cuts.items() if cut_id not in (INPUT_CUT, LAST_CUT)]
+    for timing in inner:
+        assert {"zstd", "zstd@6", "zstd@4"} <= timing.payload_quantiles_bytes.keys()
+        for codec, quantiles in timing.payload_quantiles_bytes.items():
+            assert list(quantiles) == sorted(quantiles)
+            assert quantiles[2] == timing.payload_bytes[codec]
+    assert any(quantiles[0] < quantiles[-1] for t in inner for quantiles in t.payload_quantiles_bytes.values())
+    assert set(profile.cuts[INPUT_CUT].codec_s) == {"zstd", "jpegls"}
+
+
+def test_cold_times_are_kept_beside_the_warm_ones(profile):
+    inner = [timing for cut_id, timing in profile.cuts.items() if cut_id != INPUT_CUT]
+    assert all(timing.load_s > timing.compute_s for timing in inner)
+    assert all(timing.first_s > 0 for timing in inner)
+
+
+def test_what_crosses_is_weighed_as_the_heads_send_it(tiny_bundle):
+    """One watched network against each head by itself."""
+    heads = heads_of(tiny_bundle)
+    inner = [c for c in tiny_bundle.manifest.cuts if c.candidate and c.id not in (INPUT_CUT, LAST_CUT)]
+    together, alone = (Payloads("edge", [codec_of("zstd")]) for _ in range(2))
+    add_payloads(together, heads, inner, images(3), until_s=0.0)
+    for cut in inner:
+        for image in images(3):
+            alone.add(cut, heads.run(cut, image))
+    for cut_id, size in alone.sizes().items():
+        assert together.sizes()[cut_id] == pytest.approx(size, rel=0.03)
+
+
+def test_an_artefact_per_cut_is_weighed_head_by_head(tiny_bundle):
+    if not any(v.engine == "litert" for v in tiny_bundle.manifest.variants):
+        pytest.skip("the bundle has no LiteRT artefact: pip install 'suture[build-litert]'")
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed: pip install 'suture[litert]'")
+    from suture_edge.engines.litert import LiteRtEngine
+
+    variant = choose_variant(tiny_bundle, "litert", processor_class())
+    found = measure_edge(Heads(tiny_bundle, LiteRtEngine(), variant), images(3), budget_s=5.0)
+    assert found.layers_s == {}
+    for cut_id, timing in found.cuts.items():
+        assert ("zstd" in timing.payload_bytes) is (cut_id != LAST_CUT), cut_id
+
+
+def test_a_profile_that_was_stopped_goes_on_where_it_was(tiny_bundle, tmp_path):
+    heads, pictures = heads_of(tiny_bundle), images(3)
+    partial = Partial(tmp_path / "edge.json", pictures)
+
+    def stop(done, total, text):
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_edge(heads, pictures, budget_s=20.0, resume=partial, progress=stop)
+    before = partial.read()
+    assert before is not None
+    assert 0 < len(before.cuts) < len(tiny_bundle.manifest.cuts)
+    after = measure_edge(heads, pictures, budget_s=20.0, resume=partial)
+    assert partial.read() is None
+    assert after.layers_s == before.layers_s
+    for cut_id, timing in before.cuts.items():
+        assert after.cuts[cut_id].compute_s == timing.compute_s
+    assert {"0", "last"} <= set(after.cuts)
 
 
 def test_an_engine_without_counters_gives_no_layers(tiny_bundle):

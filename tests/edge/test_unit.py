@@ -64,6 +64,21 @@ def test_a_split_image_is_recorded_step_by_step_and_teaches_the_link(
     assert 0 < found.payload_bytes < cut.bytes_codes
 
 
+def test_codes_narrowed_to_four_bits_take_fewer_bytes_and_hardly_change_the_answer(
+    pneumonia_bundle: Bundle, pneumonia_cloud: CloudProcess
+) -> None:
+    cut = middle_cut(pneumonia_bundle)
+    found = {}
+    for spec in ("zstd", "zstd@4"):
+        with unit_for(pneumonia_bundle, pneumonia_cloud.address, codec=spec) as unit:
+            unit.check(cut)
+            found[spec] = infer(unit, cut)
+    full, narrow = found["zstd"], found["zstd@4"]
+    assert (narrow.where, narrow.note, narrow.codec, narrow.to_json()["codec"]) == ("cloud", "", "zstd@4", "zstd@4")
+    assert narrow.payload_bytes < 0.8 * full.payload_bytes
+    assert 0 < abs(narrow.outputs["pneumonia"] - full.outputs["pneumonia"]) < 0.1
+
+
 def test_a_killed_cloud_costs_no_image_and_little_time_and_is_used_again_when_it_returns(
     command: Command, pneumonia_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -145,6 +160,8 @@ def test_files_for_outputs_have_names_of_their_own(pneumonia_bundle: Bundle) -> 
         ({"constraints": Constraints(privacy_floor="last")}, "0", "shallower"),
         ({"codec": "gif"}, "auto", "unknown codec"),
         ({"codec": "raw"}, "auto", "force a cut"),
+        ({"codec": "zstd@9"}, "auto", "codes of 9 bits"),
+        ({"codec": "zstd@4"}, "0", "cut 0 sends an image"),
     ],
 )
 def test_settings_that_cannot_work_are_told_beforehand(

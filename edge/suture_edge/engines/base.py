@@ -24,7 +24,12 @@ class Head(Protocol):
         ...
 
     def layer_times_s(self) -> dict[str, float]:
-        """Time of each layer of the last `run` in seconds, by the engine's own counters and names; may be empty."""
+        """Time of each layer of the last `run` in seconds, by the engine's own counters; empty where it has none.
+
+        A layer is named after the nodes of the bundle's graph that it computes, joined by `+`, with the engine's own
+        name for it behind `#`: `getitem_3+hardtanh_1#node_Conv_811`. One that computes none (a change of layout) is
+        named after the nodes that it works for.
+        """
         ...
 
     def close(self) -> None:

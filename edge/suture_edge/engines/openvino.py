@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from suture_edge.engines.ovlayers import layer_names
 from suture_models.bundle import Bundle
 from suture_models.manifest import LAST_CUT, Cut, Variant
 from suture_protocol.errors import BundleError, CapabilityMissing
@@ -55,7 +57,10 @@ class OpenVinoEngine:
 
             names = [t.name for t in cut.boundary]
             model = cut_model(model, names, [variant.quantiser(cut, t) for t in cut.boundary])
-        return _OpenVinoHead(self._core.compile_model(model, "CPU", settings), cut)
+        compiled = self._core.compile_model(model, "CPU", settings)
+        graph = {node.name for node in bundle.manifest.graph}
+        layers = layer_names(compiled, model, graph) if self._counters else {}
+        return _OpenVinoHead(compiled, cut, layers)
 
     def _graph(self, bundle: Bundle, variant: Variant) -> Any:
         key = (bundle.digest, variant.id)
@@ -72,7 +77,8 @@ class OpenVinoEngine:
 class _OpenVinoHead:
     """One compiled head with its inference request."""
 
-    def __init__(self, compiled: Any, cut: Cut) -> None:
+    def __init__(self, compiled: Any, cut: Cut, layer_names: Mapping[str, str]) -> None:
+        self._layer_names = layer_names
         self._shapes = [t.shape for t in cut.boundary]
         self._outputs = len(cut.boundary)
         self._request = compiled.create_infer_request()
@@ -85,7 +91,8 @@ class _OpenVinoHead:
 
     def layer_times_s(self) -> dict[str, float]:
         """See `Head.layer_times_s`; empty unless the engine was made with counters."""
-        return {p.node_name: p.real_time.total_seconds() for p in self._request.profiling_info if p.real_time}
+        counted = ((p.node_name, p.real_time.total_seconds()) for p in self._request.profiling_info if p.real_time)
+        return {self._layer_names.get(name, f"#{name}"): seconds for name, seconds in counted}
 
     def close(self) -> None:
         """See `Head.close`."""

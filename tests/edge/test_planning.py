@@ -1,0 +1,275 @@
+"""The plan in force against a real cloud: a cut moves only when its head is ready, a late cloud holds nothing up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from suture_edge.channels import PlainChannels
+from suture_edge.client import CloudClient
+from suture_edge.engines.base import Head
+from suture_edge.heads import Heads
+from suture_edge.record import Inference
+from suture_edge.unit import Unit, UnitSettings
+from suture_models.bundle import Bundle
+from suture_models.manifest import LAST_CUT, Cut, Variant
+from suture_models.picture import Picture
+from suture_partitioner.link import LinkEstimator
+from suture_partitioner.profile_file import profile_to_json
+from suture_partitioner.types import Constraints, CutTiming, LinkEstimate, Profile
+from tests.cloud.harness import SIDE, VARIANT, RunningCloud, head, until, whole, write_bundle
+
+FAST = LinkEstimate(bandwidth_bps=50e6, rtt_s=0.001, samples=1)
+SLOW = LinkEstimate(bandwidth_bps=1e6, rtt_s=0.001, samples=1)
+DEAD_SLOW = LinkEstimate(bandwidth_bps=1e3, rtt_s=0.001, samples=1)
+RAMP = np.tile(np.arange(SIDE, dtype=np.uint8), (SIDE, 1))
+PICTURE = Picture(name="ramp", kind="image", values=RAMP, bits=8, value_range=(0.0, 255.0))
+
+
+class NumpyEngine:
+    """Heads of the small network, in numpy. `gate` holds up loading, `loading` tells that it has begun."""
+
+    name = "numpy"
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.loading = threading.Event()
+        self.threads: dict[str, threading.Thread] = {}
+
+    def version(self) -> str:
+        return "1"
+
+    def load(self, bundle: Bundle, variant: Variant, cut: Cut, *, threads: int = 1) -> Head:
+        self.threads[cut.id] = threading.current_thread()
+        self.loading.set()
+        assert self.gate.wait(30)
+        return NumpyHead(cut.id)
+
+
+class NumpyHead:
+    def __init__(self, cut_id: str) -> None:
+        self.cut_id = cut_id
+        self.closed = False
+
+    def run(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        assert not self.closed
+        return (whole(image),) if self.cut_id == LAST_CUT else head(image)
+
+    def layer_times_s(self) -> dict[str, float]:
+        return {}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class ToldLink(LinkEstimator):
+    """A link that is what the test says, whatever crosses it."""
+
+    told = FAST
+
+    def estimate(self, now_s: float | None = None) -> LinkEstimate:
+        return self.told
+
+
+class Served:
+    """A cloud's profile that is there from the start."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._text = profile_to_json(profile)
+
+    def profile_json(self, bundle_digest: str) -> str:
+        return self._text
+
+
+def profile_of(bundle: Bundle, side: Any, cuts: dict[str, CutTiming]) -> Profile:
+    return Profile(
+        side=side,
+        bundle_digest=bundle.digest,
+        network=bundle.name,
+        engine="numpy",
+        variant_id=VARIANT if side == "edge" else "",
+        device={},
+        versions={},
+        threads=1,
+        device_factor=1.0,
+        measured_at="2026-01-01T00:00:00+00:00",
+        preprocess_s=0.0,
+        cuts=cuts,
+    )
+
+
+def timing(compute_s: float, size: int | None = None) -> CutTiming:
+    codec_s, sizes = ({}, {}) if size is None else ({"zstd": 0.0}, {"zstd": size})
+    return CutTiming(compute_s=compute_s, compute_min_s=compute_s, samples=3, codec_s=codec_s, payload_bytes=sizes)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return write_bundle(tmp_path / "bundle")
+
+
+@pytest.fixture
+def cloud(bundle: Bundle) -> Iterator[RunningCloud]:
+    tails = {"0": timing(0.001, 0), "mid": timing(0.001, 0)}
+    with RunningCloud(bundle, profiles=Served(profile_of(bundle, "cloud", tails))) as running:
+        yield running
+
+
+@pytest.fixture
+def engine() -> NumpyEngine:
+    return NumpyEngine()
+
+
+@pytest.fixture
+def link() -> ToldLink:
+    return ToldLink()
+
+
+@pytest.fixture
+def unit(
+    bundle: Bundle,
+    cloud: RunningCloud,
+    engine: NumpyEngine,
+    link: ToldLink,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Unit]:
+    """Sends the image over a fast link, codes over a slow one, and nothing over one that is as good as dead."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    heads = {"0": timing(0.0, 40_000), "mid": timing(0.02, 2_000), "last": timing(0.4)}
+    monkeypatch.setattr("suture_edge.planning.cached_profile", lambda *_, **__: profile_of(bundle, "edge", heads))
+    variant = bundle.manifest.variants[0]
+    with CloudClient(str(cloud.address), PlainChannels(insecure=True)) as client:
+        made = Unit(Heads(bundle, engine, variant), client, UnitSettings(constraints=Constraints()), link=link)
+        yield made
+        engine.gate.set()
+        made.close()
+
+
+def infer(unit: Unit, cut: str = "auto") -> Inference:
+    found = unit.infer("ramp", lambda: PICTURE, cut)
+    assert found.error == ""
+    return found
+
+
+def test_a_cut_moves_when_its_head_is_ready_and_no_image_waits_for_that(
+    unit: Unit, engine: NumpyEngine, link: ToldLink
+) -> None:
+    assert infer(unit).cut == "0"
+    until(lambda: "last" in unit.heads.held_bytes())
+    engine.gate.clear()
+    engine.loading.clear()
+    link.told = SLOW
+    # The head for the slow link cannot be loaded yet: images go on at the cut in force, none fails, none waits.
+    during = [infer(unit) for _ in range(5)]
+    assert engine.loading.wait(10)
+    assert {(found.cut, found.where, found.note) for found in during} == {("0", "cloud", "")}
+    assert not unit.heads.ready(unit.bundle.cut("mid"))
+    engine.gate.set()
+    until(lambda: unit.heads.ready(unit.bundle.cut("mid")))
+    after = infer(unit)
+    assert (after.cut, after.where, after.note) == ("mid", "cloud", "")
+    assert engine.threads["mid"] is not threading.current_thread()
+
+
+def test_the_last_cut_is_made_ready_as_soon_as_there_is_a_plan(unit: Unit, engine: NumpyEngine) -> None:
+    infer(unit)
+    until(lambda: unit.heads.ready(unit.bundle.cut(LAST_CUT)))
+    assert engine.threads[LAST_CUT] is not threading.current_thread()
+    assert unit.held_bytes()[VARIANT].keys() >= {LAST_CUT}
+
+
+def test_a_cloud_that_is_late_is_overtaken_by_the_unit(unit: Unit, cloud: RunningCloud) -> None:
+    infer(unit)
+    until(lambda: unit.heads.ready(unit.bundle.cut(LAST_CUT)))
+    cloud.executor.hold()
+    try:
+        found = infer(unit)
+    finally:
+        cloud.executor.let_go()
+    assert (found.cut, found.where) == (LAST_CUT, "edge")
+    assert "no answer from the cloud" in found.note
+    assert found.steps is not None
+    assert found.steps.transfer_s > 0
+    # The cloud is not given up: the next image goes there.
+    assert infer(unit).where == "cloud"
+
+
+def test_a_forced_cut_waits_for_the_cloud(unit: Unit, cloud: RunningCloud) -> None:
+    infer(unit)
+    until(lambda: unit.heads.ready(unit.bundle.cut(LAST_CUT)))
+    cloud.executor.hold()
+    cloud.executor.started.clear()
+    releaser = threading.Thread(target=lambda: (cloud.executor.started.wait(10), cloud.executor.let_go()))
+    releaser.start()
+    found = infer(unit, "mid")
+    releaser.join()
+    assert (found.cut, found.where) == ("mid", "cloud")
+
+
+def test_a_link_that_the_plan_leaves_unused_is_probed_with_the_images(
+    unit: Unit, link: ToldLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("suture_edge.planning.PROBE_AFTER_S", 0.0)
+    infer(unit)
+    until(lambda: unit.heads.ready(unit.bundle.cut(LAST_CUT)))
+    assert unit.cloud is not None
+    before = len(unit.cloud.probes())
+    link.told = DEAD_SLOW
+    assert infer(unit).where == "edge"
+    until(lambda: infer(unit).where == "edge" and len(unit.cloud.probes()) > before)  # type: ignore[union-attr]
+    probe = unit.cloud.probes()[-1]
+    assert probe.padding_bytes == 12_000
+    assert 0 <= probe.spacing_s < probe.round_trip_s
+
+
+def test_heads_run_and_change_in_many_threads_at_once(bundle: Bundle) -> None:
+    heads = Heads(bundle, NumpyEngine(), bundle.manifest.variants[0], kept=2)
+    cuts = [bundle.cut(name) for name in ("mid", "wide", "bulk", "last")]
+    image = RAMP[np.newaxis, np.newaxis]
+    failures: list[BaseException] = []
+
+    def work(first: int) -> None:
+        try:
+            for turn in range(200):
+                cut = cuts[(first + turn) % len(cuts)]
+                heads.want(cuts[(first + turn + 1) % len(cuts)])
+                heads.run(cut, image)
+        except BaseException as error:  # noqa: BLE001 handed to the test's thread
+            failures.append(error)
+
+    workers = [threading.Thread(target=work, args=(first,)) for first in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not failures
+    assert len(heads.held_bytes()) <= 3
+    assert LAST_CUT in heads.held_bytes()
+    heads.close()
+    assert not heads.held_bytes()
+
+
+def test_a_head_that_cannot_be_made_is_told_of_once_and_never_ready(
+    bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    from suture_protocol.errors import BundleError
+
+    class Broken(NumpyEngine):
+        def load(self, bundle: Bundle, variant: Variant, cut: Cut, *, threads: int = 1) -> Head:
+            raise BundleError("damaged")
+
+    heads = Heads(bundle, Broken(), bundle.manifest.variants[0])
+    heads.want(bundle.cut("mid"))
+    until(lambda: "cannot be made ready" in caplog.text)
+    heads.want(bundle.cut("mid"))
+    assert not heads.ready(bundle.cut("mid"))
+    assert caplog.text.count("cannot be made ready") == 1
+    heads.close()
