@@ -14,6 +14,7 @@ from suture_partitioner.plan import Planner
 from suture_partitioner.types import LinkEstimate
 from suture_protocol.codecs import jpegxl
 from suture_protocol.codecs.registry import get_codec
+from suture_protocol.errors import UsageError
 from suture_simulators.experiments.sampling import sample_of
 from suture_simulators.experiments.types import Grid, Point, Record, Results, Sample, Settings
 
@@ -104,18 +105,26 @@ class Baselines:
     def grid(self, *, quick: bool) -> Grid:
         """See `Experiment.grid`."""
         if quick:
-            return Grid(rates_bps=(2e6, 20e6), rtts_s=(0.04,), devices=("8",), samples=3)
+            return Grid(rates_bps=(2e6, 20e6), rtts_s=(0.04,), devices=("8",), samples=3, replays=False)
         rates_bps = tuple(1e6 * rate for rate in (1, 5, 20, 50, 200))
-        return Grid(rates_bps=rates_bps, rtts_s=(0.01, 0.05), devices=("8", "32"), samples=5)
+        return Grid(rates_bps=rates_bps, rtts_s=(0.01, 0.05), devices=("8", "32"), samples=5, replays=False)
 
     def points(self, settings: Settings) -> Sequence[Point]:
-        """See `Experiment.points`; raises CapabilityMissing where a rival's codec is not installed."""
+        """See `Experiment.points`.
+
+        Raises:
+            CapabilityMissing: a rival's codec is not installed.
+            UsageError: an image is a volume, of which there is no one file to send.
+        """
         jpegxl.library()
+        for name, path in settings.images.items():
+            if path.is_dir():
+                raise UsageError(f"{name} is a volume; baselines compares ways to send one file, so give images")
         return [
             Point(network=network, device=device.name, rate_bps=rate_bps, rtt_s=rtt_s, image=image)
             for device in settings.devices
             for network in settings.bundles
-            for image in settings.images
+            for image in settings.images_of(network)
             for rtt_s in settings.rtts_s
             for rate_bps in settings.rates_bps
         ]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
+from suture_edge.heartbeat import Pulse
+from suture_models.accuracy import read_accuracy
 from suture_models.bundle import Bundle
+from suture_partitioner.plan import Planner
 from suture_partitioner.profile_file import profile_from_json
-from suture_partitioner.types import LinkEstimate, Profile
-from suture_protocol.errors import CapabilityMissing, LinkError
+from suture_partitioner.types import Constraints, LinkEstimate, Profile
 from suture_simulators.device import parse_device
+from suture_simulators.experiments.bench_start import own_cache, tail_profiles, usable_congestion_control
 from suture_simulators.experiments.processes import CloudProcess
 from suture_simulators.experiments.types import Device, Point, Report
 from suture_simulators.experiments.unit_process import UnitProcess
@@ -23,9 +26,9 @@ from suture_simulators.link import EmulatedLink
 from suture_simulators.link_profile import LinkProfile
 from suture_simulators.report import LinkReport
 
-#: What Linux has by default; where a network namespace may not use it, the system's own is taken and recorded.
-PREFERRED_CONGESTION_CONTROL: Final = "cubic"
-_CLOUD_PROFILE_S: Final = 300.0
+#: What a tail is warmed up over.
+_FAST_BPS: Final = 400e6
+_FAST_RTT_S: Final = 0.002
 
 
 class Bench:
@@ -33,9 +36,11 @@ class Bench:
 
     Args:
         bundles: Network's name → its bundle.
-        images: Image's name → its file.
+        images: Image's name → its file, or the folder of a volume's slices.
+        suited: Network's name → the images it is profiled with; a network that is not in it takes all.
         scratch: Folder for logs.
         congestion_control: TCP's at both ends of the link; None takes the preferred one where it is allowed.
+        accuracy_budget: As `Constraints.accuracy_budget`, for the unit.
         report: Told what takes long.
     """
 
@@ -45,16 +50,20 @@ class Bench:
         bundles: Mapping[str, Bundle],
         images: Mapping[str, Path],
         scratch: Path,
+        suited: Mapping[str, Sequence[str]] | None = None,
         congestion_control: str | None = None,
+        accuracy_budget: float | None = None,
         report: Report | None = None,
     ) -> None:
         self.bundles = bundles
         self.congestion_control = congestion_control
+        self._accuracy_budget = accuracy_budget
         self.link: EmulatedLink | None = None
         self.calibrations: dict[str, dict[str, Any]] = {}
         self.device_facts: dict[str, dict[str, Any]] = {}
         self.cloud_device = ""
         self._images = {name: str(path.resolve()) for name, path in images.items()}
+        self._suited = {name: list(names) for name, names in (suited or {}).items()}
         self._scratch = scratch
         self._report = report or _silent
         self._cloud = CloudProcess([bundle.path for bundle in bundles.values()], scratch)
@@ -66,15 +75,17 @@ class Bench:
         self._opened: tuple[str, str] | None = None
         self._clouds: dict[str, Profile] = {}
         self._edges: dict[tuple[str, str], Profile] = {}
+        self._warm: set[tuple[str, str]] = set()
+        self._calibrated_s: dict[tuple[str, str], float] = {}
 
     def __enter__(self) -> Self:
-        self._try_link()
+        self.congestion_control = usable_congestion_control(self.congestion_control)
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._cloud)
             stack.callback(self._end_link)
             self._report(0, 0, "starting the cloud")
             self._cloud.wait_ready()
-            self._fetch_cloud_profiles()
+            self.cloud_device, self._clouds = tail_profiles(self._cloud, self.bundles, self._report)
             self._stack = stack.pop_all()
         return self
 
@@ -101,11 +112,21 @@ class Bench:
         if self._unit is not None and self._device == device:
             return
         self._end_unit()
-        environment = {"OMP_NUM_THREADS": "1", **parse_device(device.spec).environment()}
-        config = {"address": None, "device": device.spec, "images": self._images}
-        self._unit = UnitProcess(self.link, config, environment, self._scratch / "unit.log", self._cloud)
+        self._unit = self._new_unit(self.link, device, "unit")
         self._device, self._opened = device, None
         self.ask("connect")
+
+    def further_unit(self, name: str) -> UnitProcess:
+        """Another unit of the same device at the same end of the link; the caller's to close, before the bench is."""
+        if self.link is None or self._device is None:
+            raise ValueError("set the link and the device first")
+        return self._new_unit(self.link, self._device, name)
+
+    def cloud_client(self, pulse: Pulse | None) -> CloudClient:
+        """A connected client in this process that goes past the link; the caller's to close."""
+        client = CloudClient(f"127.0.0.1:{self._cloud.port}", PlainChannels(insecure=True), pulse=pulse)
+        client.ensure_connected(timeout_s=15.0)
+        return client
 
     def open(self, network: str) -> None:
         """Opens a network on the unit, profiles it there at first use and calibrates the device on it."""
@@ -115,7 +136,7 @@ class Bench:
         if self._opened == key:
             return
         self._report(0, 0, f"opening {network} on device {self._device.name}")
-        facts = self.ask("open", bundle=str(self.bundles[network].path.resolve()))
+        facts = self.ask("open", **self.opening(network))
         self.device_facts[self._device.name] = facts["device"]
         self._opened = key
         if key not in self._edges:
@@ -124,17 +145,26 @@ class Bench:
         if "/".join(key) not in self.calibrations:
             self.recalibrate()
 
-    def recalibrate(self) -> tuple[bool, str]:
-        """Calibrates the device on the open network again.
+    def opening(self, network: str) -> dict[str, Any]:
+        """What a unit is told to open a network with."""
+        images = self._suited.get(network) or list(self._images)
+        return {"bundle": str(self.bundles[network].path.resolve()), "images": images}
+
+    def recalibrate(self, *, max_age_s: float = 0.0) -> str:
+        """Calibrates the device on the open network again, unless that was done and held less than `max_age_s` ago.
 
         Returns:
-            Whether its factor holds, and why not.
+            Why its factor does not hold; empty where it does.
         """
         if self._opened is None:
             raise ValueError("no network is open")
-        found = self.calibrations["/".join(self._opened)] = self.ask("calibrate")
-        reason = str(found["invalid_reason"])
-        return not reason, f"the emulated device: {reason}" if reason else ""
+        known = self.calibrations.get("/".join(self._opened), {"invalid_reason": "never calibrated"})
+        age_s = time.monotonic() - self._calibrated_s.get(self._opened, float("-inf"))
+        if known["invalid_reason"] or age_s >= max_age_s:
+            known = self.calibrations["/".join(self._opened)] = self.ask("calibrate")
+            self._calibrated_s[self._opened] = time.monotonic()
+        reason = str(known["invalid_reason"])
+        return f"the emulated device: {reason}" if reason else ""
 
     def calibration(self) -> dict[str, Any]:
         """The last calibration of the open network's device."""
@@ -163,11 +193,30 @@ class Bench:
         self.hold(rate_bps=point.rate_bps, rtt_s=point.rtt_s, seed=seed)
         self.set_device(device)
         self.open(point.network)
-        found = self.ask("begin", image=point.image)
+        found = self.ask("begin", image=point.image, rate_bps=point.rate_bps)
         self._estimate = LinkEstimate(**found["link"])
         self._begun_s = time.monotonic()
         self._before_s = float(found["before_s"])
         return self._estimate, self._before_s
+
+    def warm_tails(self, point: Point, codec_by_cut: Mapping[str, str], *, seed: int) -> None:
+        """Has the cloud run each of these cuts' tails once, unless it did before; then the point is begun anew.
+
+        Over a fast link, since a tail does not know what its codes came by.
+        """
+        cold = {cut: codec for cut, codec in codec_by_cut.items() if not self.is_warm(point.network, cut)}
+        if not cold or self._device is None:
+            return
+        self.hold(rate_bps=_FAST_BPS, rtt_s=_FAST_RTT_S, seed=seed)
+        self.ask("prepare", cuts=list(cold), report=self._report)
+        for cut, codec in cold.items():
+            self.ask("infer", cut=cut, codec=codec)
+            self._warm.add((point.network, cut))
+        self.begin(point, self._device, seed=seed)
+
+    def is_warm(self, network: str, cut: str) -> bool:
+        """Whether the cloud ran that cut's tail in this run."""
+        return (network, cut) in self._warm
 
     def link_estimate(self) -> LinkEstimate:
         """The link as the point's warm-up showed it."""
@@ -187,6 +236,12 @@ class Bench:
     def profiles(self, network: str, device: str) -> tuple[Profile, Profile]:
         """Edge's and cloud's profile of a network; the edge's is there once it was opened on that device."""
         return self._edges[network, device], self._clouds[network]
+
+    def planner(self, network: str, device: str) -> Planner:
+        """A planner as the unit has it, with its constraints."""
+        edge, cloud = self.profiles(network, device)
+        bundle, constraints = self.bundles[network], Constraints(accuracy_budget=self._accuracy_budget)
+        return Planner(bundle.manifest, [edge], cloud, constraints, accuracy=read_accuracy(bundle))
 
     def all_profiles(self) -> dict[str, dict[str, Profile]]:
         """`network/device` → side → profile, of all that was opened."""
@@ -216,19 +271,19 @@ class Bench:
             raise ValueError("there is no unit; set the link and the device first")
         return self._unit.ask(command, arguments, report or _silent, event)
 
-    def _try_link(self) -> None:
-        """Tells before anything is started whether links can be emulated here, and with which congestion control."""
-        wanted = self.congestion_control
-        tries = [wanted] if wanted is not None else [PREFERRED_CONGESTION_CONTROL, None]
-        for place, name in enumerate(tries):
-            try:
-                EmulatedLink(LinkProfile(), congestion_control=name).__enter__().close()
-            except CapabilityMissing:
-                if place == len(tries) - 1:
-                    raise
-            else:
-                self.congestion_control = name
-                return
+    def _new_unit(self, link: EmulatedLink, device: Device, name: str) -> UnitProcess:
+        environment = {
+            "OMP_NUM_THREADS": "1",
+            **parse_device(device.spec).environment(),
+            **own_cache(self._images, self._suited),
+        }
+        config = {
+            "address": None,
+            "device": device.spec,
+            "images": self._images,
+            "accuracy_budget": self._accuracy_budget,
+        }
+        return UnitProcess(link, config, environment, self._scratch / f"{name}.log", self._cloud)
 
     def _new_link(self, profile: LinkProfile) -> EmulatedLink:
         link = EmulatedLink(
@@ -245,24 +300,6 @@ class Bench:
         self._end_unit()
         if self.link is not None:
             self.link.close()
-
-    def _fetch_cloud_profiles(self) -> None:
-        """From this process, so that no slow link has to carry them; while the cloud measures, nothing else may run."""
-        with CloudClient(f"127.0.0.1:{self._cloud.port}", PlainChannels(insecure=True)) as client:
-            self.cloud_device = client.ensure_connected(timeout_s=15.0).device
-            for place, (name, bundle) in enumerate(self.bundles.items()):
-                text = f"waiting for the cloud's profile of {name} (kept for the next run)"
-                self._report(place, len(self.bundles), text)
-                self._clouds[name] = self._cloud_profile(client, bundle)
-
-    def _cloud_profile(self, client: CloudClient, bundle: Bundle) -> Profile:
-        until_s = time.monotonic() + _CLOUD_PROFILE_S
-        while not (found := client.fetch_profile(bundle.digest)).ready:
-            self._cloud.check()
-            if time.monotonic() > until_s:
-                raise LinkError(f"the cloud has not measured {bundle.name} within {_CLOUD_PROFILE_S:.0f} s")
-            time.sleep(0.1)
-        return profile_from_json(found.profile_json, "the cloud's profile")
 
 
 def _silent(_done: int, _total: int, _text: str) -> None:

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from suture_models.manifest import LAST_CUT, Manifest
-from suture_partitioner.candidates import candidates, why_forbidden
-from suture_partitioner.types import Constraints, Profile
+from suture_models.manifest import LAST_CUT
+from suture_partitioner.plan import Planner
 from suture_simulators.lines import TracedLine
 from suture_simulators.link_profile import TCP_PAYLOAD_SHARE
 from suture_simulators.rate_trace import RateTrace
@@ -61,8 +60,8 @@ class Option:
         return asdict(self)
 
 
-def options(manifest: Manifest, edge: Profile, cloud: Profile) -> tuple[Option, ...]:
-    """All that the unit's plan may choose from, with its default constraints."""
+def options(planner: Planner) -> tuple[Option, ...]:
+    """All that a plan may choose from."""
     return tuple(
         Option(
             cut=found.cut.id,
@@ -71,8 +70,8 @@ def options(manifest: Manifest, edge: Profile, cloud: Profile) -> tuple[Option, 
             edge_s=found.head_s + found.encode_s,
             cloud_s=found.decode_s + found.tail_s,
         )
-        for found in candidates(manifest, [edge], cloud)
-        if found.cut.candidate and not why_forbidden(found, manifest, Constraints())
+        for found, forbidden in planner.ways
+        if not forbidden
     )
 
 

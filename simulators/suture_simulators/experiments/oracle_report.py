@@ -3,118 +3,30 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
-
-import numpy as np
 
 from suture_models.manifest import INPUT_CUT, LAST_CUT
 from suture_protocol.units import format_rate, format_time
 from suture_simulators.experiments import grids, plots
-from suture_simulators.experiments.oracle import FULL, QUICK
-from suture_simulators.experiments.oracle_scores import Winner, regret, self_regret, split_half_winner
+from suture_simulators.experiments import oracle_errors as wrong
+from suture_simulators.experiments.oracle_arms import FULL, QUICK, cut_of
+from suture_simulators.experiments.oracle_judged import (
+    Judged,
+    best_fixed,
+    best_fixed_per_device,
+    errors_of,
+    figures,
+    judged,
+)
+from suture_simulators.experiments.oracle_scores import p95
 from suture_simulators.experiments.page import Figure, Section, Table, Text
 from suture_simulators.experiments.plots import Series
-from suture_simulators.experiments.types import PointRecord, Results
+from suture_simulators.experiments.types import Results
 
+#: How many of the largest regrets are explained.
+_WORST: Final = 8
 _RULES: Final = {"plan": "Suture's plan", "neurosurgeon": "Neurosurgeon's rule", "dads": "min-cut (DADS)"}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Judged:
-    """A valid point with its winner; `regrets` by who chose, `noise` the winner's regret against itself."""
-
-    record: PointRecord
-    turns: Mapping[str, Mapping[int, float]]
-    winner: Winner
-    regrets: Mapping[str, float]
-    noise: float
-
-    @property
-    def middle(self) -> bool:
-        """Whether the best cut is inside the network."""
-        return self.winner.cut_id not in (INPUT_CUT, LAST_CUT)
-
-
-def judged(results: Results) -> list[Judged]:
-    """Every valid point that has enough samples to pick a winner and score it."""
-    found = []
-    for record in results.valid:
-        turns: dict[str, dict[int, float]] = {}
-        for sample in results.samples.get(record.point.key, ()):
-            if sample.ok:
-                turns.setdefault(sample.arm, {})[sample.turn] = sample.total_s
-        try:
-            winner = split_half_winner(turns)
-            noise = self_regret(turns, seed=1).median
-        except ValueError:
-            continue
-        chosen = record.notes["chosen"]
-        regrets = {who: regret(turns, cut, winner) for who, cut in chosen.items() if cut in turns}
-        found.append(Judged(record=record, turns=turns, winner=winner, regrets=regrets, noise=noise))
-    return found
-
-
-def figures(results: Results) -> dict[str, float]:
-    """See DESIGN's names; regrets are shares (0.05 is 5 % slower than the best cut)."""
-    points = judged(results)
-    if not points:
-        return {}
-    found = {
-        "distinct_best_cuts": float(len({_identity(p) for p in points})),
-        "middle_cut_best_share": sum(p.middle for p in points) / len(points),
-        "regret_noise_median": statistics.median(p.noise for p in points),
-        "prediction_mape": statistics.mean(abs(error) for _, _, error in _errors(points)),
-    }
-    for who, name in (("plan", "regret"), ("neurosurgeon", "regret_neurosurgeon"), ("dads", "regret_dads")):
-        values = [p.regrets[who] for p in points if who in p.regrets]
-        if values:
-            found[f"{name}_median"] = statistics.median(values)
-            found[f"{name}_p95"] = _p95(values)
-    fixed = best_fixed(points)
-    if fixed:
-        found["regret_best_fixed_p95"] = _p95([r for _, regrets in fixed.values() for r in regrets])
-        found["regret_best_fixed_median"] = statistics.median([r for _, regrets in fixed.values() for r in regrets])
-    return found
-
-
-def _identity(point: Judged) -> tuple[str, str]:
-    """The winner; a cut inside a network is another than one of the same name in another network."""
-    return (point.record.point.network if point.middle else "", point.winner.cut_id)
-
-
-def best_fixed(points: Sequence[Judged]) -> dict[str, tuple[str, list[float]]]:
-    """Network → the single cut that does best over all of its points on all devices, and its regret at each.
-
-    Cuts mean something within one network only. Among the cuts that were measured at all of its points, it is the one
-    with the least 95th percentile of regret: the most that a unit without planning could hope for.
-    """
-    found = {}
-    for network in dict.fromkeys(p.record.point.network for p in points):
-        here = [p for p in points if p.record.point.network == network]
-        common = set.intersection(*(set(p.turns) for p in here))
-        regrets = {cut: [regret(p.turns, cut, p.winner) for p in here] for cut in sorted(common)}
-        if regrets:
-            cut = min(regrets, key=lambda name: (_p95(regrets[name]), name))
-            found[network] = (cut, regrets[cut])
-    return found
-
-
-def _errors(points: Sequence[Judged]) -> list[tuple[float, float, float]]:
-    """(predicted, measured, error relative to measured) of every cut measured at every point."""
-    found = []
-    for point in points:
-        before_s = point.record.notes["before_s"]
-        for cut, turns in point.turns.items():
-            predicted_s = point.record.notes["predicted"][cut]["total_s"] + before_s
-            measured_s = statistics.median(turns.values())
-            found.append((predicted_s, measured_s, predicted_s / measured_s - 1))
-    return found
-
-
-def _p95(values: Sequence[float]) -> float:
-    return float(np.quantile(np.asarray(values), 0.95))
 
 
 def table(results: Results) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
@@ -130,7 +42,7 @@ def table(results: Results) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
         cuts = f"{len(point.turns)}{' (all)' if record.notes['exhaustive'] else ''}"
         best = [point.winner.cut_id, format_time(point.winner.scored_s)]
         rows.append([record.point.title, cuts, *best, *regrets, _percent(point.noise)])
-    return ["point", "cuts measured", "best cut", "its time", *_RULES.values(), "noise"], rows
+    return ["point", "cuts measured", "best cut and codec", "its time", *_RULES.values(), "noise"], rows
 
 
 def _percent(value: float | None) -> str:
@@ -144,7 +56,15 @@ def sections(results: Results) -> Sequence[Section]:
     every = Section(title="Every point", blocks=[Table(head=header, rows=rows)])
     if not points:
         return [_method(results), every]
-    return [_summary(results, points), _method(results), *_winners(points), _predictions(points), _cuts(points), every]
+    return [
+        _summary(results, points),
+        _worst(points),
+        _method(results),
+        *_winners(points),
+        _predictions(points),
+        _cuts(points),
+        every,
+    ]
 
 
 def _summary(results: Results, points: Sequence[Judged]) -> Section:
@@ -158,53 +78,64 @@ def _summary(results: Results, points: Sequence[Judged]) -> Section:
     regrets = {_RULES[who]: [p.regrets[who] for p in points if who in p.regrets] for who in _RULES}
     fixed = best_fixed(points)
     regrets["best single cut"] = [r for _, values in fixed.values() for r in values]
+    regrets["best single cut of each device"] = [r for _, v in best_fixed_per_device(points).values() for r in v]
     shown = {name: [100 * r for r in values] for name, values in regrets.items() if values}
     drawing = plots.distribution(
         shown, title="Regret of each way to choose", x_label="regret (% of the best cut's time)"
     )
     rows = [
-        [name, _percent(statistics.median(values)), _percent(_p95(values)), _percent(max(values))]
+        [name, _percent(statistics.median(values)), _percent(p95(values)), _percent(max(values))]
         for name, values in regrets.items()
         if values
     ]
     singles = ", ".join(f"{network}: {cut}" for network, (cut, _) in fixed.items())
+    worst = max((p for p in points if "plan" in p.regrets), key=lambda p: p.regrets["plan"])
+    told = f"The plan's largest regret, {_percent(worst.regrets['plan'])}, is at {worst.record.point.title}: "
     return Section(
         title="Regret",
         blocks=[
             Text(text=text, lead=True),
             Figure(svg=drawing, caption="Share of the points at which the regret is at most that. Below 0 is noise."),
             Table(head=["who chooses", "median", "95th percentile", "largest"], rows=rows),
+            Text(text=told + wrong.why_wrong(worst) + "."),
             Text(text=f"Best single cut of each network, chosen with hindsight over all of its points: {singles}."),
         ],
     )
 
 
 def _method(results: Results) -> Section:
+    return Section(title="How it was measured", blocks=[Text(text=text) for text in _definitions(results)])
+
+
+def _definitions(results: Results) -> tuple[str, ...]:
     exhaustive = [r.point.title for r in results.records if r.notes.get("exhaustive")]
     covered = QUICK if results.facts.get("quick") else FULL
-    return Section(
-        title="How it was measured",
-        blocks=[
-            Text(
-                text=f"At {len(exhaustive)} of {len(results.records)} points every candidate cut was measured: "
-                f"{'; '.join(exhaustive)}. Elsewhere: cut 0 and the last, the {covered.predicted_best} that the plan "
-                f"expects to be best, {covered.at_random} at random (the same at all points of a network, so far as "
-                "they were not in already), and what each rule chose. A better cut outside of these would have gone "
-                "unseen."
-            ),
-            Text(
-                text="Each sample ran the head and the encoding on the slowed unit, sent the payload over the "
-                "emulated link and ran the tail; nothing is reused between points. In each turn every cut had one "
-                "sample, in a random order. The winner is picked on the even turns and everything is scored on the "
-                "odd ones, because the least of noisy medians is too good to be true. Noise: the regret of the winner "
-                "against itself, two sets of its odd turns being drawn with replacement."
-            ),
-            Text(
-                text="All rules were given the same profiles of both sides and the same link estimate, which came "
-                "from four warm-up uploads at the point. Each measured cut used the codec that the plan would use "
-                "for it."
-            ),
-        ],
+    return (
+        f"At {len(exhaustive)} of {len(results.records)} points every candidate cut was measured with every codec that "
+        f"a plan may choose: {'; '.join(exhaustive)}. Elsewhere: cut 0 and the last, the {covered.predicted_best} "
+        f"cuts that are predicted best (the first {covered.every_codec} with every codec, the others with the one "
+        f"predicted best), {covered.at_random} cuts at random (the same at all points of a network, so far as they "
+        "were not in already), the cuts predicted to serve best as the only one, and what each rule chose. A better "
+        "cut outside of these would have gone unseen.",
+        "Each sample ran the head and the encoding on the slowed unit, sent the payload over the emulated link and "
+        "ran the tail, all for real and warm: the head was compiled and had run, the cloud had run the tail. In each "
+        "turn every arm that was still in had one sample, in a random order. An arm was given up when it was far "
+        "behind: after the first turn above 1.5 times the least time, after the second above 1.2 times the least "
+        "median, then above 1.08 and from the fourth on above 1.05 times; what somebody chose had four turns, or two "
+        "where it was that far behind. An arm predicted to take four times the best's time was not measured again "
+        "at a point where it had been measured at a faster rate of the same device and was within a quarter of its "
+        "prediction. A network's images took turns over its points; the unit's profile was measured with the same "
+        "images.",
+        "The winner is picked on the even turns and everything is scored on the odd ones, because the least of noisy "
+        "medians is too good to be true; an arm given up after one turn counts with that. Noise: the regret of the "
+        "winner against itself, two sets of its odd turns being drawn with replacement.",
+        "All rules were given the same profiles of both sides and the same link estimate, which came from warm-up "
+        "uploads at the point. The rivals send our codes through the same codecs as ours does, narrowed ones where "
+        "the accuracy budget admits them; their cut was measured with the codec that we predict best there. The best "
+        "single cut is chosen with hindsight, and takes the codec that measured best at each point.",
+        "Which networks, devices and images belong in such a grid is a matter of use, not of what wins: radiographs "
+        "(grey, 20 KB as a lossless image), colour photographs as dermatology, endoscopy and fundus cameras give them "
+        "(some 90 KB), CT volumes; boards with published speeds; uplinks from half a Mbit/s up.",
     )
 
 
@@ -229,7 +160,7 @@ def _winners(points: Sequence[Judged]) -> list[Section]:
 
 
 def _name(point: Judged | None) -> str:
-    return "" if point is None else _short(point.winner.cut_id)
+    return "" if point is None else _short(point.best_cut)
 
 
 def _short(cut_id: str) -> str:
@@ -239,26 +170,43 @@ def _short(cut_id: str) -> str:
 def _predictions(points: Sequence[Judged]) -> Section:
     series = []
     for network in dict.fromkeys(p.record.point.network for p in points):
-        here = _errors([p for p in points if p.record.point.network == network])
+        here = errors_of([p for p in points if p.record.point.network == network])
         series.append(Series(label=network, x=[p for p, _, _ in here], y=[m for _, m, _ in here]))
-    errors = [error for _, _, error in _errors(points)]
+    sizes = sorted(abs(error) for _, _, error in errors_of(points))
+    numbers = {"median": statistics.median(sizes), "p90": sizes[int(0.9 * (len(sizes) - 1))]}
     svg = plots.scatter(
         series, title="Predicted and measured", x_label="predicted (s)", y_label="measured, median (s)", log=True
     )
     text = (
-        f"Mean absolute error of the predicted time {100 * statistics.mean(abs(e) for e in errors):.1f} %, "
-        f"median error {100 * statistics.median(errors):+.1f} % ({len(errors)} cuts at {len(points)} points)."
+        f"The predicted time to result was off by {_percent(numbers['median'])} at the median and "
+        f"{_percent(numbers['p90'])} at the 90th percentile, over {len(sizes)} arms at {len(points)} points, warm; "
+        f"mean {_percent(statistics.mean(sizes))}."
     )
-    return Section(title="Prediction", blocks=[Text(text=text), Figure(svg=svg)])
+    rows = [[step, f"{100 * bias:+.2f} %", _percent(size)] for step, bias, size in wrong.error_by_step(points)]
+    steps = Table(
+        head=["step", "median error", "90th percentile of its size"],
+        rows=rows,
+        caption="Error of each step, as a share of the arm's whole time; above 0 was predicted too slow",
+    )
+    return Section(title="Prediction", blocks=[Text(text=text), Figure(svg=svg), steps])
+
+
+def _worst(points: Sequence[Judged]) -> Section:
+    """The points where the plan lost most, each with the prediction that misled it."""
+    behind = sorted((p for p in points if p.regrets.get("plan", 0) > 0), key=lambda p: -p.regrets["plan"])[:_WORST]
+    rows = [[p.record.point.title, _percent(p.regrets["plan"]), wrong.why_wrong(p)] for p in behind]
+    return Section(
+        title="Where the plan lost most", blocks=[Table(head=["point", "regret", "what was mispredicted"], rows=rows)]
+    )
 
 
 def _cuts(points: Sequence[Judged]) -> Section:
-    """Measured against predicted for every cut, at the points where all were measured."""
+    """Measured against predicted for every arm, at the points where all were measured."""
     blocks: list[Text | Figure | Table] = []
     for point in points:
         if not point.record.notes["exhaustive"]:
             continue
-        cuts = [cut for cut in point.record.notes["predicted"] if cut in point.turns]
+        cuts = [arm for arm in point.record.notes["predicted"] if arm in point.turns]
         before_s = point.record.notes["before_s"]
         measured = [statistics.median(point.turns[cut].values()) for cut in cuts]
         predicted = [point.record.notes["predicted"][cut]["total_s"] + before_s for cut in cuts]
@@ -266,11 +214,11 @@ def _cuts(points: Sequence[Judged]) -> Section:
         svg = plots.lines(
             [Series(label="measured", x=x, y=measured), Series(label="predicted", x=x, y=predicted)],
             title=f"{point.record.point.network}, {format_rate(point.record.point.rate_bps)}",
-            x_label="candidate cuts, from the input to the output",
+            x_label="candidate cuts with each codec, from the input to the output",
             y_label="time to result (s)",
             verticals={"best": float(cuts.index(point.winner.cut_id))},
         )
-        plan = point.record.notes["chosen"]["plan"]
+        plan = cut_of(point.record.notes["chosen"]["plan"])
         blocks.append(
             Figure(svg=svg, caption=f"{point.record.point.title}. Best: {_name(point)}. Plan: {_short(plan)}.")
         )

@@ -13,6 +13,7 @@ _EXPERIMENTS: Final = {
     "baselines": ("suture_simulators.experiments.baselines", "Baselines"),
     "adapt": ("suture_simulators.experiments.adapt", "Adapt"),
     "trace": ("suture_simulators.experiments.trace", "Trace"),
+    "fleet": ("suture_simulators.experiments.fleet", "Fleets"),
     "oracle": ("suture_simulators.experiments.oracle", "Oracle"),
 }
 

@@ -85,7 +85,7 @@ def circumstances(settings: Settings, bundles: Mapping[str, Bundle]) -> dict[str
         "samples_per_point": settings.samples,
         "quick": settings.quick,
         "devices": {device.name: device.to_json() for device in settings.devices},
-        "images": {name: {"file": path.name, "bytes": path.stat().st_size} for name, path in settings.images.items()},
+        "images": {name: {"file": path.name, "bytes": _size_bytes(path)} for name, path in settings.images.items()},
         "networks": {
             name: {
                 "digest": bundle.digest,
@@ -100,6 +100,11 @@ def circumstances(settings: Settings, bundles: Mapping[str, Bundle]) -> dict[str
         "versions": _versions(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def _size_bytes(path: Path) -> int:
+    """Of a file, or of all files of a volume's folder."""
+    return sum(part.stat().st_size for part in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
 def _known(store: Store) -> dict[str, Any]:

@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 #: An invalid point is repeated once, unless it has to be quick: a machine that was busy for a moment is not one that
 #: cannot emulate.
 _SITTINGS: Final = 2
+#: A calibration of the device holds for so long: points follow each other faster than a machine changes.
+CALIBRATION_AGE_S: Final = 15.0
 
 
 class Clock:
@@ -107,6 +109,8 @@ def configuration(settings: Settings, bundles: Mapping[str, Bundle], points: Seq
         "bundles": {name: bundle.digest for name, bundle in bundles.items()},
         "devices": {device.name: device.to_json() for device in settings.devices},
         "images": {name: _digest(path) for name, path in settings.images.items()},
+        "accuracy_budget": settings.accuracy_budget,
+        "suited": {name: list(names) for name, names in settings.suited.items()},
         "traces": {path.name: _digest(path) for path in settings.traces},
         "rates_bps": list(settings.rates_bps),
         "rtts_s": list(settings.rtts_s),
@@ -130,6 +134,7 @@ def _measure(
     say: Callable[[str], None],
 ) -> None:
     clock: Clock | None = None
+    begun_s = time.monotonic()
 
     def told(_done: int, _total: int, text: str) -> None:
         left_s = None if clock is None else clock.total_s
@@ -140,28 +145,35 @@ def _measure(
         Bench(
             bundles=bundles,
             images=settings.images,
+            suited=settings.suited,
             scratch=Path(scratch),
             congestion_control=settings.congestion_control,
+            accuracy_budget=settings.accuracy_budget,
             report=told,
         ) as bench,
     ):
         try:
-            _profile_all(settings, bench, todo)
+            _profile_all(settings, bench, points)
             clock = Clock({point.key: experiment.estimate_s(point, bench, settings) for point in todo})
             say(f"{len(todo)} points, about {_duration(clock.total_s)}")
             for point in todo:
-                told(0, 0, point.title)
                 start_s = time.monotonic()
+                if settings.budget_s is not None and start_s - begun_s > settings.budget_s:
+                    say(f"the budget of {_duration(settings.budget_s)} is spent; the same command goes on")
+                    break
+                told(0, 0, point.title)
                 _sit(experiment, settings, bench, store, point, told)
                 clock.done(point.key, time.monotonic() - start_s)
         finally:
             store.note(_bench_facts(bench))
 
 
-def _profile_all(settings: Settings, bench: Bench, todo: Sequence[Point]) -> None:
-    """Profiles each network on each device before the first sample, so that the time needed is known."""
-    wanted = dict.fromkeys((point.device, point.network) for point in todo)
-    bench.hold(rate_bps=todo[0].rate_bps, rtt_s=todo[0].rtt_s, seed=settings.seed)
+def _profile_all(settings: Settings, bench: Bench, points: Sequence[Point]) -> None:
+    """Profiles each network on each device before the first sample: so that the time needed is known, and choices too
+    that depend on all devices are the same when a run is gone on with.
+    """
+    wanted = dict.fromkeys((point.device, point.network) for point in points)
+    bench.hold(rate_bps=points[0].rate_bps, rtt_s=points[0].rtt_s, seed=settings.seed)
     for device, network in wanted:
         bench.set_device(settings.device(device))
         bench.open(network)
@@ -186,7 +198,7 @@ def _sit(experiment: Experiment, settings: Settings, bench: Bench, store: Store,
             notes = experiment.run(point, bench, record, settings)
             notes = {"link_at_start": asdict(link), "before_s": before_s, **notes}
             notes["sampling_s"] = time.monotonic() - begun_s
-            why = bench.recalibrate()[1]
+            why = bench.recalibrate(max_age_s=CALIBRATION_AGE_S)
         except (LinkError, Refused) as error:
             why = str(error)
         report = bench.link_report()
@@ -228,7 +240,12 @@ def _bench_facts(bench: Bench) -> dict[str, Any]:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Of a file's content, or of a folder's files in order."""
+    files = sorted(part for part in path.iterdir() if part.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for part in files:
+        digest.update(part.read_bytes())
+    return digest.hexdigest()
 
 
 def _duration(seconds: float) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from suture_protocol.errors import UsageError
+from suture_simulators.experiments.clairvoyant import Option, best_at
 from suture_simulators.link_profile import LinkProfile
 from suture_simulators.rate_trace import RateTrace
 from suture_simulators.traces.files import read_trace
@@ -81,6 +83,48 @@ def phased(name: str, parts: Sequence[tuple[float, float]]) -> Scenario:
         length_s=at_s,
         phases=tuple(phases),
     )
+
+
+def steady(name: str, trace: RateTrace) -> Scenario:
+    """A line that scatters around one rate, from beginning to end of its trace."""
+    note = f"mean {trace.mean_bps() / 1e6:.2f} Mbit/s, where two plans are equally good"
+    return Scenario(name=name, trace=trace, length_s=trace.period_s, note=note)
+
+
+def tempting_bps(known: Sequence[Option], near_bps: float, rtt_s: float) -> float:
+    """The rate near another at which the best plan changes: there, noise tempts most; that other where it never does.
+
+    Within a factor of ten either way, to a hundredth.
+    """
+    rates = [near_bps * math.pow(10.0, step / 230) for step in range(-230, 231)]
+    best = [best_at(known, rate, rtt_s) for rate in rates]
+    changes = [math.sqrt(rates[i] * rates[i + 1]) for i in range(len(rates) - 1) if best[i] != best[i + 1]]
+
+    def distance(rate_bps: float) -> float:
+        return abs(math.log(rate_bps / near_bps))
+
+    tempting: float = min(changes, key=distance) if changes else near_bps
+    return round(tempting, -3)
+
+
+def rates_of(recorded: Sequence[RateTrace], count: int) -> tuple[float, ...]:
+    """So many rates that recorded links had, at even quantiles of the time that they had any, to two digits.
+
+    For experiments whose links hold still.
+    """
+    held: list[tuple[float, float]] = []
+    for trace in recorded:
+        ends_s = [*(at_s for at_s, _ in trace.steps[1:]), trace.period_s]
+        held += [(rate, end_s - at_s) for (at_s, rate), end_s in zip(trace.steps, ends_s, strict=True) if rate > 0]
+    held.sort()
+    whole_s = sum(time_s for _, time_s in held)
+    wanted_s = [whole_s * (place + 0.5) / count for place in range(count)]
+    found, passed_s = list[float](), 0.0
+    for rate, time_s in held:
+        passed_s += time_s
+        while len(found) < count and wanted_s[len(found)] <= passed_s:
+            found.append(float(f"{rate:.1e}"))
+    return tuple(dict.fromkeys(found))
 
 
 def pairs(rates_bps: Sequence[float]) -> list[tuple[float, float]]:

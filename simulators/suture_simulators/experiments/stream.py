@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
+from suture_edge.heads import Heads
 from suture_edge.record import Inference
 from suture_edge.unit import Unit, UnitSettings
 from suture_models.manifest import INPUT_CUT
 from suture_models.picture import Picture
-from suture_models.walk import read_file
+from suture_partitioner.device import resident_bytes
+from suture_partitioner.link import LinkEstimator
 from suture_protocol.errors import LinkError, SutureError
+from suture_simulators.experiments.pictures import read_image
 
 if TYPE_CHECKING:
     from suture_simulators.experiments.station import Station
@@ -50,13 +53,13 @@ class Camera:
 
 
 class Stream:
-    """A connection and a unit of their own for one run of images, so that no run inherits anything of the one before.
+    """Connection, heads and unit of their own for one run of images, so that no run inherits anything of one before.
 
     Not thread-safe.
     """
 
     def __init__(self, station: Station, image: str, codec: str = "") -> None:
-        """Prepares; nothing is connected yet. The station has a network open, whose heads this shares.
+        """Prepares; nothing is connected yet. The station has a network open.
 
         `codec` is for a fixed cut; empty for the planned or default one.
         """
@@ -65,15 +68,22 @@ class Stream:
         self._study = station.study(image)
         self._path = station.path(image)
         self._client = CloudClient(station.client.address, PlainChannels(insecure=True))
-        heads = station.network.heads
-        settings = UnitSettings(device_factor=station.factor, codec=codec or None)
-        self._unit = Unit(heads, self._client, settings, slow=station.slow)
+        kept = station.network.heads
+        # As many as a unit keeps, and a maker of its own: what moving the cut costs is part of what is measured.
+        self._made_bytes: dict[str, int] = {}
+        self._heads = Heads(kept.bundle, kept.engine, kept.variant, slow=station.slow)
+        settings = UnitSettings(device_factor=station.factor, codec=codec or None, constraints=station.constraints)
+        self._unit = Unit(self._heads, self._client, settings, slow=station.slow, link=LinkEstimator())
         # Uncompressed, so that even a small image is large enough to measure the rate by.
         plain = replace(settings, codec="raw")
-        self._warm = Unit(heads, self._client, plain, slow=station.slow, link=self._unit.link)
+        self._warm = Unit(self._heads, self._client, plain, slow=station.slow, link=self._unit.link)
 
-    def open(self) -> dict[str, Any]:
-        """Connects, makes the planner ready and warms up.
+    def open(self, cut: str, ready: Sequence[str]) -> dict[str, Any]:
+        """Connects, makes the planner ready and warms up, with the head of the first image.
+
+        Args:
+            cut: As for `run`.
+            ready: Cuts whose heads are ready as well, as in a unit that used them before.
 
         Returns:
             The estimate after that.
@@ -87,6 +97,9 @@ class Stream:
             found = self._warm.infer(self._study.name, self._read, INPUT_CUT)
             if found.error or found.note:
                 raise LinkError(found.error or found.note)
+        first = self._unit.choose(cut, [self._study.image], self._study.before_s)
+        for cut_id in dict.fromkeys([*ready, cut if first is None else first.cut_id]):
+            self._prepare(cut_id)
         return asdict(self._unit.link.estimate())
 
     def run(
@@ -123,8 +136,22 @@ class Stream:
         return camera.images
 
     def close(self) -> None:
-        """Hangs up, which also ends any attempt to connect; the heads stay."""
+        """Hangs up, which also ends any attempt to connect, and frees its heads."""
         self._client.close()
+        self._unit.close()
+
+    @property
+    def memory(self) -> dict[str, int]:
+        """Heads held now, by cut: what making each took of memory, as far as that was measured."""
+        return {cut: size or self._made_bytes.get(cut, 0) for cut, size in self._heads.held_bytes().items()}
+
+    def _prepare(self, cut_id: str) -> None:
+        """Makes a head ready at full speed: loaded, and run once."""
+        if cut_id == INPUT_CUT:
+            return
+        before = resident_bytes()
+        self._heads.prepare(self._heads.bundle.cut(cut_id)).run(self._study.image)
+        self._made_bytes[cut_id] = max(resident_bytes() - before, 0)
 
     def _infer(self, cut: str) -> Inference:
         try:
@@ -152,15 +179,15 @@ class Stream:
         }
 
     def _read(self) -> Picture:
-        return read_file(self._path)
+        return read_image(self._path)
 
 
 def open_stream(station: Station, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The command `stream_open`: `image` and `codec`; ends the stream before."""
+    """The command `stream_open`: `image`, `cut`, `codec` and `ready`; ends the stream before."""
     if station.stream is not None:
         station.stream.close()
     station.stream = Stream(station, given["image"], given["codec"])
-    return station.stream.open()
+    return station.stream.open(given["cut"], given["ready"])
 
 
 def run_stream(station: Station, given: Mapping[str, Any], emit: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
@@ -168,7 +195,8 @@ def run_stream(station: Station, given: Mapping[str, Any], emit: Callable[[Mappi
     if station.stream is None:
         raise ValueError("no stream was opened")
     try:
-        return {"images": station.stream.run(**given, emit=emit)}
+        images = station.stream.run(**given, emit=emit)
+        return {"images": images, "memory": station.stream.memory}
     finally:
         station.stream.close()
         station.stream = None

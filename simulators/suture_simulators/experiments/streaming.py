@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from suture_simulators.experiments.clairvoyant import Option, options
+from suture_edge.heads import HEADS_KEPT
+from suture_models.manifest import LAST_CUT
+from suture_simulators.experiments.clairvoyant import Option, best_over, options
 from suture_simulators.experiments.scenarios import Scenario
 from suture_simulators.experiments.types import Point, Record, Sample
+from suture_simulators.lines import TracedLine
 from suture_simulators.report import LinkReport
 
 if TYPE_CHECKING:
     from suture_simulators.experiments.bench import Bench
 
+#: How many moments of a scenario the best cuts are asked for.
+_MOMENTS: Final = 200
 #: The planned stream.
 SPLIT: Final = "split"
 #: Images that may wait at the unit before the camera waits as well.
@@ -44,26 +50,44 @@ def pace(slowest_best_s: float, before_s: float) -> Pace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arm:
-    """How a stream's images are done: at a cut (or `auto`), with a codec; empty for the planned or default one."""
+    """How a stream's images are done: at a cut (or `auto`), with a codec; empty for the planned or default one.
+
+    `ready` are cuts whose heads were made ready before the stream began.
+    """
 
     cut: str
     codec: str = ""
+    ready: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class Run:
-    """One replay. `delivered` are (second, bit/s) at the far end; `invalid_reason` is empty if the link kept time."""
+    """One replay.
+
+    `delivered` are (second, bit/s) at the far end; `memory` is that of the heads held in the end, by cut, in bytes;
+    `invalid_reason` is empty if the link kept time.
+    """
 
     samples: list[Sample] = field(default_factory=list)
     delivered: list[tuple[float, float]] = field(default_factory=list)
     images: int = 0
+    memory: dict[str, int] = field(default_factory=dict)
     invalid_reason: str = ""
 
 
 def options_of(point: Point, bench: Bench) -> tuple[Option, ...]:
     """What the unit may choose from at a point."""
-    edge, cloud = bench.profiles(point.network, point.device)
-    return options(bench.bundles[point.network].manifest, edge, cloud)
+    return options(bench.planner(point.network, point.device))
+
+
+def ready_cuts(known: Sequence[Option], line: TracedLine, length_s: float, rtt_s: float) -> tuple[str, ...]:
+    """The cuts that a unit has ready that was on such a link before: those best most often, and the last one.
+
+    As many as a unit keeps. How a unit fares that meets a link for the first time is another question.
+    """
+    moments = [length_s * i / _MOMENTS for i in range(_MOMENTS)]
+    best = Counter(best_over(known, line, at_s, rtt_s).cut for at_s in moments)
+    return tuple(dict.fromkeys([LAST_CUT, *(cut for cut, _ in best.most_common(HEADS_KEPT - 1))]))
 
 
 def replay(
@@ -78,7 +102,7 @@ def replay(
     if link is None:
         raise ValueError("set the link first")
     bench.hold(rate_bps=point.rate_bps, rtt_s=point.rtt_s, seed=seed)
-    bench.ask("stream_open", image=point.image, codec=arm.codec)
+    bench.ask("stream_open", image=point.image, cut=arm.cut, codec=arm.codec, ready=list(arm.ready))
     run = Run()
 
     def take(event: Mapping[str, Any]) -> None:
@@ -97,6 +121,7 @@ def replay(
         room=ROOM,
     )
     run.images = int(answer["images"])
+    run.memory = dict(answer["memory"])
     report = link.report()
     run.delivered = delivered(report, from_s, scenario.length_s)
     run.invalid_reason = str(report.since_change["invalid_reason"])

@@ -1,6 +1,7 @@
-"""`trace`: a recorded drive, replayed for a planned stream of images and again for streams at fixed cuts.
+"""`trace`: recorded drives, each replayed for a planned stream of images and again for each fixed policy.
 
-See `trace_scores` for what the figures are.
+Fixed policies are the image upload, the edge alone, and the cuts predicted to serve best over the drive. All replays of
+a drive begin at the same place of it. See `trace_scores` for what the figures are.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from suture_edge.settings import AUTO
-from suture_models.manifest import LAST_CUT
 from suture_protocol.errors import UsageError
 from suture_simulators.experiments import scenarios, streaming
 from suture_simulators.experiments.clairvoyant import Option, best_at, title
@@ -19,13 +19,15 @@ from suture_simulators.experiments.streaming import PERIOD_MIN_S, SPLIT, Arm, Pa
 from suture_simulators.experiments.trace_scores import fixed_options
 from suture_simulators.experiments.types import Grid, Point, Record, Results, Settings
 from suture_simulators.lines import TracedLine
+from suture_simulators.rate_trace import RateTrace
+from suture_simulators.traces.library import bundled_traces
 
 if TYPE_CHECKING:
     from suture_simulators.experiments.bench import Bench
     from suture_simulators.experiments.page import Section
 
 #: Fixed cuts that drive as well: those predicted best, and in a full run both ends too.
-_PREDICTED_BEST: Final = 2
+_PREDICTED_BEST: Final = 3
 _QUICK_PREDICTED_BEST: Final = 1
 #: Connecting, warming up and calibrating again, for each replay.
 _AROUND_S: Final = 5.0
@@ -39,21 +41,20 @@ class Trace:
 
     def grid(self, *, quick: bool) -> Grid:
         """See `Experiment.grid`; `samples` times the shortest period is how much of the drive is replayed."""
-        return Grid(rates_bps=(), rtts_s=(0.04,), devices=("pi-zero-2",), samples=48 if quick else 120)
+        return Grid(rates_bps=(), rtts_s=(0.04,), devices=("pi-zero-2",), samples=40 if quick else 90)
 
     def points(self, settings: Settings) -> Sequence[Point]:
-        """See `Experiment.points`; the first image serves all."""
+        """See `Experiment.points`; the first image serves all. Quick runs replay one drive, full ones all."""
         if settings.rates_bps:
             raise UsageError("--rates: `trace` takes its rates from --trace")
-        image = next(iter(settings.images))
-        traces = scenarios.traces(settings.traces)
+        traces = _traces(settings)
         return [
             Point(
                 network=network,
                 device=device.name,
                 rate_bps=round(trace.mean_bps(), -3),
                 rtt_s=rtt_s,
-                image=image,
+                image=settings.image_at(network, 0),
                 scenario=trace.name,
             )
             for device in settings.devices
@@ -74,10 +75,8 @@ class Trace:
         scenario = _scenario(point, settings)
         paced = _pace(point, known, scenario, bench.before_s())
         fixed = _fixed(point, known, scenario, settings)
-        rates = {rate for at_s, rate in scenario.trace.steps if rate > 0 and at_s < scenario.length_s}
-        met = {best_at(known, rate, point.rtt_s).cut for rate in rates}
-        bench.ask("prepare", cuts=sorted({*met, *(option.cut for option in fixed), LAST_CUT}))
-        arms = {SPLIT: Arm(cut=AUTO), **{title(o): Arm(cut=o.cut, codec=o.codec) for o in fixed}}
+        ready = streaming.ready_cuts(known, TracedLine(scenario.trace), scenario.length_s, point.rtt_s)
+        arms = {SPLIT: Arm(cut=AUTO, ready=ready), **{title(o): Arm(cut=o.cut, codec=o.codec) for o in fixed}}
         runs: dict[str, Run] = {}
         for name, arm in arms.items():
             runs[name] = streaming.replay(
@@ -118,8 +117,15 @@ def _pace(point: Point, known: Sequence[Option], scenario: Scenario, before_s: f
     return streaming.pace(best_at(known, slowest_bps, point.rtt_s).at(slowest_bps, point.rtt_s), before_s)
 
 
+def _traces(settings: Settings) -> list[RateTrace]:
+    """Those asked for; else the default one in a quick run, and all that come along in a full one."""
+    if settings.traces or settings.quick:
+        return scenarios.traces(settings.traces)
+    return scenarios.traces([bundled.path for bundled in bundled_traces()])
+
+
 def _scenario(point: Point, settings: Settings) -> Scenario:
-    trace = next(found for found in scenarios.traces(settings.traces) if found.name == point.scenario)
+    trace = next(found for found in _traces(settings) if found.name == point.scenario)
     return scenarios.window(trace, settings.samples * PERIOD_MIN_S)
 
 

@@ -2,38 +2,86 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from suture_models.manifest import INPUT_CUT, LAST_CUT
 from suture_protocol.units import format_time
 from suture_simulators.experiments import adapt_scores, trace_scores
 from suture_simulators.experiments.adapt_scores import TOLERANCE, Account
 from suture_simulators.experiments.clairvoyant import Option, title
 from suture_simulators.experiments.page import Figure, Section, Table, Text
 from suture_simulators.experiments.plots import distribution
-from suture_simulators.experiments.statistics import median_interval
+from suture_simulators.experiments.scenarios import outages
 from suture_simulators.experiments.streaming import ROOM, SPLIT
 from suture_simulators.experiments.timelines import CAPTION, drive_title, stream_picture
 from suture_simulators.experiments.trace_scores import Foreseen
 from suture_simulators.experiments.types import PointRecord, Results, Sample
 
-_HEAD = ("network", "drive", "way", "mean", "median", "p95", "images", "alone", "lost", "late", "split ÷ it")
+_CLAIRVOYANT_HEAD = (
+    "network",
+    "drive",
+    "part",
+    "÷ clairvoyant",
+    "÷ best fixed policy",
+    "met an outage",
+    "on a right plan",
+    "period",
+)
+_HEAD = (
+    "network",
+    "drive",
+    "way",
+    "mean",
+    "median",
+    "p95",
+    "in outages",
+    "images",
+    "alone",
+    "lost",
+    "late",
+    "plan ÷ it",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Read:
-    """One valid point, evaluated. `ratios` are measured ÷ foreseen, one for each image that has a result."""
+    """One valid point, evaluated.
+
+    `pairs` are (measured, foreseen) for each image with a result that met no outage; `away` are the turns that met one.
+    """
 
     record: PointRecord
     by_arm: Mapping[str, tuple[Sample, ...]]
     accounts: Mapping[str, Account]
     known: tuple[Option, ...]
     clairvoyant: tuple[Foreseen, ...]
-    ratios: tuple[float, ...]
+    away: frozenset[int]
+    pairs: tuple[tuple[float, float], ...]
     right_share: float
     vs_best_fixed: float
     best_fixed: str
+
+    @property
+    def vs_clairvoyant(self) -> float:
+        """Ratio of the means."""
+        return trace_scores.ratio_of_means(self.pairs)
+
+    @property
+    def vs_best_fixed_away(self) -> float | None:
+        """As `vs_best_fixed`, over the images that met an outage; None where none did."""
+        means = [trace_scores.mean_s(self.away_of(arm)) for arm in self.by_arm if arm != SPLIT]
+        return trace_scores.mean_s(self.away_of(SPLIT)) / min(means) if self.away else None
+
+    def away_of(self, arm: str) -> list[Sample]:
+        """A stream's images that met an outage."""
+        return trace_scores.in_turns(self.by_arm[arm], self.away, among=True)
+
+    def clear_of(self, arm: str) -> list[Sample]:
+        """A stream's other images."""
+        return trace_scores.in_turns(self.by_arm[arm], self.away, among=False)
 
 
 def read(results: Results) -> list[Read]:
@@ -46,7 +94,9 @@ def _read(record: PointRecord, samples: Sequence[Sample]) -> Read:
     known, line, _ = adapt_scores.known_from(notes)
     by_arm = {arm: tuple(s for s in samples if s.arm == arm) for arm in notes["images"]}
     clairvoyant = trace_scores.foreseen(by_arm[SPLIT], known, line, rtt_s)
-    ratio, best = trace_scores.vs_best_fixed(by_arm)
+    gone = outages(notes["scenario"]["steps"], notes["scenario"]["steps"][-1][0] + 1.0)
+    away = frozenset(trace_scores.met_outage(by_arm, gone))
+    ratio, best = trace_scores.vs_best_fixed(by_arm, away)
     deadline_s = notes["pace"]["deadline_s"]
     return Read(
         record=record,
@@ -54,7 +104,8 @@ def _read(record: PointRecord, samples: Sequence[Sample]) -> Read:
         accounts={arm: adapt_scores.account(found, notes["images"][arm], deadline_s) for arm, found in by_arm.items()},
         known=known,
         clairvoyant=tuple(clairvoyant),
-        ratios=tuple(trace_scores.vs_clairvoyant(by_arm[SPLIT], clairvoyant)),
+        away=away,
+        pairs=tuple(trace_scores.vs_clairvoyant(by_arm[SPLIT], clairvoyant, away)),
         right_share=adapt_scores.right_share(by_arm[SPLIT], known, line, rtt_s),
         vs_best_fixed=ratio,
         best_fixed=best,
@@ -62,19 +113,25 @@ def _read(record: PointRecord, samples: Sequence[Sample]) -> Read:
 
 
 def figures(results: Results) -> dict[str, float]:
-    """The flat figures: over all images, over all points."""
-    found = [point for point in read(results) if point.ratios]
+    """The flat figures. `vs_clairvoyant` and `vs_best_fixed` are those of the worst drive."""
+    found = [point for point in read(results) if point.pairs]
     if not found:
         return {}
-    foreseen_s = sum(seen.total_s for point in found for seen in point.clairvoyant)
-    spent_s = sum(s.extra["end_s"] - s.extra["start_s"] for point in found for s in point.by_arm[SPLIT])
-    made = {
-        "vs_clairvoyant": statistics.median(ratio for point in found for ratio in point.ratios),
-        "vs_clairvoyant_mean": spent_s / foreseen_s,
-        "vs_best_fixed": statistics.median(point.vs_best_fixed for point in found),
-        "vs_best_fixed_max": max(point.vs_best_fixed for point in found),
+    against = [point.vs_best_fixed for point in found]
+    made: dict[str, float] = {
+        "vs_clairvoyant": max(point.vs_clairvoyant for point in found),
+        "vs_clairvoyant_median": statistics.median(point.vs_clairvoyant for point in found),
+        "vs_clairvoyant_mean": trace_scores.ratio_of_means([pair for point in found for pair in point.pairs]),
+        "vs_best_fixed": max(against),
+        "vs_best_fixed_median": statistics.median(against),
+        "drives": len(found),
+        "drives_better_than_every_fixed": sum(ratio < 1 for ratio in against),
         "right_plan_share": statistics.fmean(point.right_share for point in found),
+        "images_in_outages": sum(len(point.away_of(SPLIT)) for point in found),
     }
+    away = [ratio for point in found if (ratio := point.vs_best_fixed_away) is not None and math.isfinite(ratio)]
+    if away:
+        made["vs_best_fixed_in_outages"] = max(away)
     for name in ("images", "lost", "late", "alone"):
         key = name if name == "images" else f"images_{name}"
         made[key] = float(sum(getattr(point.accounts[SPLIT], name) for point in found))
@@ -98,8 +155,8 @@ def sections(results: Results) -> Sequence[Section]:
                 Text(text=_summary(results), lead=True),
                 Table(head=_HEAD, rows=[row for point in found for row in _rows(point)], caption="Time to result"),
                 Table(
-                    head=("network", "drive", "part", "measured ÷ clairvoyant", "images on a right plan", "period"),
-                    rows=[_clairvoyant_row(point, results) for point in found],
+                    head=_CLAIRVOYANT_HEAD,
+                    rows=[_clairvoyant_row(point) for point in found],
                     caption="Against a clairvoyant",
                 ),
             ],
@@ -116,19 +173,23 @@ def _definitions(found: Sequence[Read]) -> tuple[str, ...]:
         f"unit reads, preprocesses and infers it for real, by the same code as the agent's. At most {ROOM} images "
         "wait, then the camera waits too. The line has the recorded rate both ways; while that is 0 nothing moves "
         "and packets wait.",
-        "vs_clairvoyant: the median over images of the time from begin to result ÷ the clairvoyant's. The "
-        "clairvoyant begins the same image at the same moment, has the profiles that the unit plans with, knows "
-        "the rate that the line is going to have, and takes the best cut and codec by the planner's arithmetic, "
-        "the rate being integrated over the transfer. Its time is predicted, not measured: what the arithmetic "
-        "leaves out (slow start, waiting threads) counts against the split. vs_clairvoyant_mean: the same as a "
-        "ratio of means.",
-        "vs_best_fixed: the split's mean time from image to result, waiting included, ÷ the least mean among the "
-        f"fixed cuts; the median over drives. Fixed cuts ({' or '.join(map(str, counts))} for each drive: those "
-        "predicted best over it, in a full run both ends as well, each with its best codec) really ran: the same "
-        "part of the drive was replayed for each, one after the other, on a connection of its own. Where the link "
-        "fails, they too finish alone.",
+        "An image met an outage if the rate was 0 at any moment from when it came until its result, in any of the "
+        "streams. Means and ratios are over the images that met none, the same ones of every stream; the others are "
+        "in the column of their own.",
+        "vs_clairvoyant: the mean time from begin to result ÷ the clairvoyant's mean; the figure is the worst drive's. "
+        "The clairvoyant begins the same images at the same moments, has the profiles that the unit plans with, knows "
+        "the rate that the line is going to have, and takes the best cut and codec by the planner's arithmetic, the "
+        "rate being integrated over the transfer. Its times are predicted, not measured: what the arithmetic leaves "
+        "out (slow start, waiting threads) counts against the plan.",
+        "vs_best_fixed: the plan's mean time from image to result, waiting included, ÷ the least mean among the fixed "
+        f"policies; the figure is the worst drive's. Fixed policies ({' or '.join(map(str, counts))} for each drive: "
+        "the image upload and the edge alone in a full run, and the cuts predicted best over the drive, each with its "
+        "best codec) really ran: each was replayed from the same offset of the drive, one after the other, on a "
+        "connection of its own. Where the link fails, they too finish alone. The load is open: an image comes at "
+        f"every period whether or not the one before has its result; it closes only when {ROOM} wait.",
         f"A plan is right when its predicted time over the true rate is within {100 * TOLERANCE:.0f} % of the "
-        "clairvoyant's. The heads in play were compiled before the drive began.",
+        "clairvoyant's. Heads were ready before the drive began: a fixed cut's own; of the plan those of the cuts that "
+        "are best most often over the drive, as many as a unit keeps, as in a unit that was on such a link before.",
     )
 
 
@@ -137,10 +198,13 @@ def _summary(results: Results) -> str:
     if not made:
         return "No image of a planned stream had a result."
     return (
-        f"A planned image took {made['vs_clairvoyant']:.2f} times as long as a clairvoyant's at the median, and "
-        f"{made['vs_best_fixed']:.2f} times as long as the best single cut at the mean (median over drives; below 1, "
-        f"the plan is faster). Of {made['images']:.0f} images {made['images_lost']:.0f} were lost and "
-        f"{made['images_late']:.0f} late; {made['images_alone']:.0f} were finished by the unit alone because the link "
+        f"Over {made['drives']:.0f} drives a planned image took {made['vs_clairvoyant_median']:.2f} times as long as a "
+        f"clairvoyant's (median over drives; the worst {made['vs_clairvoyant']:.2f}), and "
+        f"{made['vs_best_fixed_median']:.2f} times as long as with the best fixed policy of each drive (the worst "
+        f"{made['vs_best_fixed']:.2f}; below 1 the plan is faster). It was faster than every fixed policy on "
+        f"{made['drives_better_than_every_fixed']:.0f} of them. {made['images_in_outages']:.0f} of "
+        f"{made['images']:.0f} images met an outage and are counted apart; {made['images_lost']:.0f} were lost, "
+        f"{made['images_late']:.0f} late, {made['images_alone']:.0f} finished by the unit alone because the link "
         "failed."
     )
 
@@ -150,32 +214,40 @@ def _rows(point: Read) -> list[tuple[str, ...]]:
 
 
 def _row(point: Read, arm: str, samples: Sequence[Sample]) -> tuple[str, ...]:
-    times = sorted(sample.total_s for sample in samples if sample.ok)
+    clear = point.clear_of(arm)
+    times = sorted(sample.total_s for sample in clear if sample.ok)
     account = point.accounts[arm]
     if times:
         p95_s = times[min(int(0.95 * len(times)), len(times) - 1)]
         said = [format_time(statistics.fmean(times)), format_time(statistics.median(times)), format_time(p95_s)]
-        against = trace_scores.mean_s(point.by_arm[SPLIT]) / statistics.fmean(times)
+        against = trace_scores.mean_s(point.clear_of(SPLIT)) / statistics.fmean(times)
     else:
-        said, against = ["–"] * 3, float("nan")
-    counts = (account.images, account.alone, account.lost, account.late)
+        said, against = ["–"] * 3, math.nan
+    away_s = trace_scores.mean_s(point.away_of(arm))
+    said.append(format_time(away_s) if math.isfinite(away_s) else "–")
+    counts = (len(samples), account.alone, account.lost, account.late)
     where = (point.record.point.network, point.record.point.scenario)
     ratio = "" if arm == SPLIT else f"{against:.2f}"
     return (*where, _way(arm), *said, *(str(count) for count in counts), ratio)
 
 
 def _way(arm: str) -> str:
-    return "split as planned" if arm == SPLIT else f"cut {arm}"
+    if arm == SPLIT:
+        return "as planned"
+    cut, _, codec = arm.partition(" ")
+    return {INPUT_CUT: f"image upload {codec}", LAST_CUT: "edge only"}.get(cut, f"cut {arm}")
 
 
-def _clairvoyant_row(point: Read, results: Results) -> tuple[str, ...]:
-    said = "–"
-    if point.ratios:
-        found = median_interval(point.ratios, seed=int(results.facts.get("seed", 1)))
-        bounds = "" if found.low is None or found.high is None else f" ({found.low:.2f} to {found.high:.2f})"
-        said = f"{found.value:.2f}{bounds}"
+def _clairvoyant_row(point: Read) -> tuple[str, ...]:
     where = (point.record.point.network, point.record.point.scenario, point.record.notes["scenario"]["note"])
-    return (*where, said, f"{100 * point.right_share:.0f} %", format_time(point.record.notes["pace"]["period_s"]))
+    return (
+        *where,
+        f"{point.vs_clairvoyant:.2f}" if point.pairs else "–",
+        f"{point.vs_best_fixed:.2f} ({_way(point.best_fixed)})",
+        str(len(point.away_of(SPLIT))),
+        f"{100 * point.right_share:.0f} %",
+        format_time(point.record.notes["pace"]["period_s"]),
+    )
 
 
 def _drive(point: Read) -> list[Figure | Text]:
@@ -183,7 +255,7 @@ def _drive(point: Read) -> list[Figure | Text]:
     times = {_way(arm): [s.total_s for s in found if s.ok] for arm, found in point.by_arm.items()}
     return [
         Figure(svg=stream_picture(point.record, point.by_arm[SPLIT], point.known, point.clairvoyant), caption=CAPTION),
-        Text(text=f"The clairvoyant used: {cuts}. Best fixed cut: {point.best_fixed}."),
+        Text(text=f"The clairvoyant used: {cuts}. Best fixed policy: {_way(point.best_fixed)}."),
         Figure(
             svg=distribution(times, title="Every way over the same drive", x_label="time to result (s)", log_x=True),
             caption="One staircase for each way; further left is faster. A long tail to the right is the outage.",

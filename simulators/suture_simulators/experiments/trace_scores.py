@@ -1,18 +1,21 @@
 """How a planned stream did on a recorded drive: against a clairvoyant, and against every fixed cut that drove it too.
 
-`vs_clairvoyant`: median over images of the time from begin to result ÷ the clairvoyant's, who begins the same image at
-the same moment with the same profiles, knows the rate that the line is going to have, integrates it over the transfer,
-and takes the best cut and codec. Waiting for the image before is in neither.
+`vs_clairvoyant`: the planned stream's mean time from begin to result ÷ the mean of a clairvoyant, who begins the same
+images at the same moments with the same profiles, knows the rate that the line is going to have, integrates it over the
+transfer, and takes the best cut and codec. Waiting for the image before is in neither.
 
 `vs_best_fixed`: the planned stream's mean time from image to result, waiting included, ÷ the least mean of the streams
-at one fixed cut that were replayed on the same drive. A mean, since one image stuck in an outage is what a good plan
-avoids and a median would not see.
+at one fixed cut that were replayed on the same drive. A mean, since one image stuck is what a good plan avoids and a
+median would not see.
+
+Both are over the images that met no outage in any of the streams; the others are reported apart.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from suture_models.manifest import INPUT_CUT, LAST_CUT
@@ -47,13 +50,20 @@ def foreseen(samples: Sequence[Sample], known: Sequence[Option], line: TracedLin
     return found
 
 
-def vs_clairvoyant(samples: Sequence[Sample], clairvoyant: Sequence[Foreseen]) -> list[float]:
-    """Measured ÷ foreseen time of each image that has a result, from its begin."""
+def vs_clairvoyant(
+    samples: Sequence[Sample], clairvoyant: Sequence[Foreseen], turns: Set[int] = frozenset()
+) -> list[tuple[float, float]]:
+    """(measured, foreseen) time from its begin of each image that has a result, all turns but these."""
     return [
-        (sample.extra["end_s"] - sample.extra["start_s"]) / seen.total_s
+        (sample.extra["end_s"] - sample.extra["start_s"], seen.total_s)
         for sample, seen in zip(samples, clairvoyant, strict=True)
-        if sample.ok
+        if sample.ok and sample.turn not in turns
     ]
+
+
+def ratio_of_means(pairs: Sequence[tuple[float, float]]) -> float:
+    """Mean of the first ones ÷ mean of the second; nan without any."""
+    return sum(one for one, _ in pairs) / sum(other for _, other in pairs) if pairs else math.nan
 
 
 def mean_s(samples: Sequence[Sample]) -> float:
@@ -62,17 +72,36 @@ def mean_s(samples: Sequence[Sample]) -> float:
     return statistics.fmean(times) if times else float("inf")
 
 
-def vs_best_fixed(by_arm: Mapping[str, Sequence[Sample]]) -> tuple[float, str]:
-    """The planned stream's mean ÷ the best fixed cut's, and which cut that is.
+def met_outage(by_arm: Mapping[str, Sequence[Sample]], gone: Sequence[tuple[float, float]]) -> set[int]:
+    """Turns of the images that were under way in an outage, or waited through one, in any of the streams.
+
+    `gone` are the outages, (from, to) in seconds since the drive began.
+    """
+    return {
+        sample.turn
+        for samples in by_arm.values()
+        for sample in samples
+        if any(sample.at_s < end_s and begin_s < sample.extra["end_s"] for begin_s, end_s in gone)
+    }
+
+
+def in_turns(samples: Sequence[Sample], turns: Set[int], *, among: bool) -> list[Sample]:
+    """Those of these turns, or the others."""
+    return [sample for sample in samples if (sample.turn in turns) == among]
+
+
+def vs_best_fixed(by_arm: Mapping[str, Sequence[Sample]], turns: Set[int] = frozenset()) -> tuple[float, str]:
+    """The planned stream's mean ÷ the best fixed cut's over all turns but these, and which cut that is.
 
     Raises:
         ValueError: no planned stream, or no fixed one.
     """
-    fixed = {arm: mean_s(samples) for arm, samples in by_arm.items() if arm != SPLIT}
-    if not fixed or SPLIT not in by_arm:
+    means = {arm: mean_s(in_turns(samples, turns, among=False)) for arm, samples in by_arm.items()}
+    planned_s = means.pop(SPLIT, None)
+    if not means or planned_s is None:
         raise ValueError("comparing takes a planned stream and one at a fixed cut")
-    best = min(fixed, key=fixed.__getitem__)
-    return mean_s(by_arm[SPLIT]) / fixed[best], best
+    best = min(means, key=means.__getitem__)
+    return planned_s / means[best], best
 
 
 def expected_s(option: Option, line: TracedLine, length_s: float, rtt_s: float) -> float:

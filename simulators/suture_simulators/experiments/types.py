@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from suture_protocol.errors import SutureError, UsageError
+from suture_protocol.errors import SutureError
 from suture_protocol.units import format_time
-from suture_simulators.device import parse_device
+from suture_simulators.experiments.emulated import Device as Device  # re-exported: they belong to the settings
+from suture_simulators.experiments.emulated import device_of as device_of
 
 if TYPE_CHECKING:
     from suture_simulators.experiments.bench import Bench
@@ -24,38 +25,6 @@ Report = Callable[[int, int, str], None]
 
 class ExperimentFailed(SutureError):
     """A process of an experiment failed; the message ends with the last lines that it wrote."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Device:
-    """An emulated unit, as it was asked for; what that comes to here is in the results' facts.
-
-    Attributes:
-        name: Part of every point's key.
-        spec: A factor or a board, as `suture_simulators.device.parse_device` reads it.
-    """
-
-    name: str
-    spec: str
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain data."""
-        return dataclasses.asdict(self)
-
-
-def device_of(text: str) -> Device:
-    """The device of a factor (`12`) or a board (`pi-4`).
-
-    Raises:
-        UsageError: no such board, a factor below 1, or a device that is slowed by the kernel: that one cannot be
-            calibrated between points.
-    """
-    spec = parse_device(text)
-    if spec.means != "dilation":
-        raise UsageError(f"--device-factor {text}: experiments slow by dilation; give the factor or the board alone")
-    if spec.preset is not None:
-        return Device(name=spec.preset.name, spec=spec.preset.name)
-    return Device(name=f"x{spec.factor:g}", spec=f"{spec.factor:g}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,12 +147,16 @@ def _from_json(kind: type[_T], raw: Mapping[str, Any]) -> _T:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grid:
-    """What an experiment runs unless it is told otherwise; `devices` as `device_of` reads them."""
+    """What an experiment runs unless it is told otherwise; `devices` as `device_of` reads them.
+
+    Where links hold still, `replays` is False, and rates that a recorded link had take the place of `rates_bps`.
+    """
 
     rates_bps: tuple[float, ...]
     rtts_s: tuple[float, ...]
     devices: tuple[str, ...]
     samples: int
+    replays: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,9 +165,12 @@ class Settings:
 
     Attributes:
         bundles: Network's name → its bundle's folder.
-        images: Image's name → its file.
+        images: Image's name → its file, or the folder of a volume's series.
+        suited: Network's name → the images that it is given; a network that is not in it is given all.
         traces: Recorded links, for the experiments that replay them.
         samples: How many turns each point gets.
+        accuracy_budget: Admits narrowed codes, as `Constraints.accuracy_budget` does; None admits none.
+        budget_s: No point is begun after so many seconds; None goes on to the end. The same command goes on later.
         congestion_control: TCP's at both ends; None takes cubic, or the system's where that is not allowed.
     """
 
@@ -205,11 +181,23 @@ class Settings:
     rates_bps: tuple[float, ...]
     rtts_s: tuple[float, ...]
     images: Mapping[str, Path]
+    suited: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     traces: tuple[Path, ...] = ()
     samples: int
     seed: int = 1
     quick: bool = False
     congestion_control: str | None = None
+    accuracy_budget: float | None = None
+    budget_s: float | None = None
+
+    def images_of(self, network: str) -> tuple[str, ...]:
+        """Names of the images that a network is given."""
+        return self.suited.get(network) or tuple(self.images)
+
+    def image_at(self, network: str, place: int) -> str:
+        """The image of a network's point at a place in its grid: all of them by turns."""
+        names = self.images_of(network)
+        return names[place % len(names)]
 
     def device(self, name: str) -> Device:
         """The device of that name.

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from suture_protocol.errors import SutureError
+from suture_simulators.experiments import fleet_unit
 from suture_simulators.experiments.child import end_with_parent
 from suture_simulators.experiments.station import Station
 from suture_simulators.experiments.stream import open_stream, run_stream
@@ -42,7 +43,12 @@ def main() -> int:
     with socket.socket(fileno=int(sys.argv[1])) as line, line.makefile("rw", encoding="utf-8") as stream:
         config = json.loads(stream.readline())
         address = config["address"] or os.environ["SUTURE_PEER"]
-        station = Station(address=address, device=config["device"], images=config["images"])
+        station = Station(
+            address=address,
+            device=config["device"],
+            images=config["images"],
+            accuracy_budget=config["accuracy_budget"],
+        )
         try:
             for request in stream:
                 _answer(station, json.loads(request), stream)
@@ -82,12 +88,10 @@ def _infer(station: Station, given: Mapping[str, Any], _tell: Report, _emit: Emi
 
 
 def _prepare(station: Station, given: Mapping[str, Any], tell: Report, _emit: Emit) -> None:
-    """Compiles heads ahead, so that no sample pays for it."""
-    if station.network is None:
-        raise ValueError("no network is open")
+    """Compiles heads ahead and runs each once, so that no sample pays for it."""
     for place, cut in enumerate(given["cuts"]):
         tell(place, len(given["cuts"]), f"compiling cut {cut}")
-        station.network.heads.prepare(station.network.bundle.cut(cut))
+        station.prepare(cut)
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:
@@ -103,16 +107,19 @@ def _plan(station: Station, _given: Mapping[str, Any], _tell: Report, _emit: Emi
 
 #: Name of a command → what does it.
 COMMANDS: Final[Mapping[str, Command]] = {
-    "open": lambda station, given, _tell, _emit: station.open(Path(given["bundle"])),
+    "open": lambda station, given, _tell, _emit: station.open(Path(given["bundle"]), given["images"]),
     "connect": lambda station, _given, _tell, _emit: station.connect(),
     "calibrate": lambda station, _given, _tell, _emit: station.calibrate(),
     "profile": lambda station, _given, tell, _emit: station.profile(tell),
-    "begin": lambda station, given, _tell, _emit: station.begin(given["image"]),
+    "begin": lambda station, given, _tell, _emit: station.begin(given["image"], given["rate_bps"]),
     "prepare": _prepare,
     "plan": _plan,
     "infer": _infer,
     "send_file": lambda station, _given, _tell, _emit: _plain(_current(station).send_file()),
     "local": lambda station, _given, _tell, _emit: [local.to_json() for local in station.local()],
+    "fleet_join": lambda station, given, _tell, _emit: fleet_unit.join(station, given),
+    "fleet_begin": lambda station, given, _tell, _emit: fleet_unit.begin(station, given),
+    "fleet_run": lambda station, given, _tell, emit: fleet_unit.run(station, given, emit),
     "stream_open": lambda station, given, _tell, _emit: open_stream(station, given),
     "stream": lambda station, given, _tell, emit: run_stream(station, given, emit),
     "alone": lambda station, _given, _tell, _emit: _plain(_current(station).alone(station.local()[0].heads)),

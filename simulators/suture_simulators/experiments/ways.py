@@ -18,7 +18,7 @@ from suture_edge.settings import AUTO
 from suture_edge.slowdown import Slowdown
 from suture_edge.unit import Unit, UnitSettings
 from suture_edge.uploads import CloudRequest
-from suture_models.manifest import INPUT_CUT, LAST_CUT
+from suture_models.manifest import INPUT_CUT, LAST_CUT, NetworkSpec
 from suture_models.picture import Picture
 from suture_models.preprocess import preprocess
 from suture_partitioner.link import LinkEstimator
@@ -69,7 +69,7 @@ class Ways:
         client: CloudClient,
         study: Prepared,
         slow: Slowdown,
-        factor: float,
+        settings: UnitSettings,
         open_file: Callable[[], bytes],
     ) -> None:
         """Prepares; nothing is sent yet. `open_file` reads the file's bytes."""
@@ -78,11 +78,12 @@ class Ways:
         self._study = study
         self._slow = slow
         self._read_file = slow(open_file)
-        self._picture = as_picture(study)
-        check = preprocess(self._picture, heads.bundle.manifest.network)
+        spec = heads.bundle.manifest.network
+        self._picture = as_picture(study, spec)
+        check = preprocess(self._picture, spec)
         if not np.array_equal(check, study.image):
             raise SutureError(f"{study.name}: the preprocessed image does not stay as it is when preprocessed again")
-        self._settings = UnitSettings(device_factor=factor, timeout_s=TIMEOUT_S)
+        self._settings = settings
         self._by_codec: dict[tuple[str, tuple[tuple[str, str], ...]], Unit] = {}
         self._link = LinkEstimator()
         self.unit = Unit(heads, client, self._settings, slow=slow, link=self._link)
@@ -169,13 +170,19 @@ class Ways:
         )
 
 
-def as_picture(study: Prepared) -> Picture:
+def as_picture(study: Prepared, spec: NetworkSpec) -> Picture:
     """The network's input as a picture that preprocessing leaves as it is."""
+    volume = spec.kind == "volume"
     values = study.image[0, 0] if study.image.shape[1] == 1 else study.image[0].transpose(1, 2, 0)
+    top = float(np.iinfo(values.dtype).max)
+    if spec.preprocess.window is not None and values.ndim == (3 if volume else 2):
+        # The network's window will be applied: undo it (PS3.3 C.11.2.1.2), so that applying it gives the same again.
+        centre, width = spec.preprocess.window
+        values = ((values / top - 0.5) * (width - 1) + centre - 0.5).astype(np.float32)
     return Picture(
         name=study.name,
-        kind="image",
+        kind="volume" if volume else "image",
         values=np.ascontiguousarray(values),
-        bits=8 * values.dtype.itemsize,
-        value_range=(0.0, float(np.iinfo(values.dtype).max)),
+        bits=8 * study.image.dtype.itemsize,
+        value_range=(0.0, top),
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from suture_simulators.experiments.adapt import Adapt
+from suture_simulators.experiments.adapt import Adapt, scenario_of
 from suture_simulators.experiments.adapt_scores import account, right_share, settlings
 from suture_simulators.experiments.clairvoyant import Option, line_from_json
 from suture_simulators.experiments.scenarios import Scenario, phased
-from suture_simulators.experiments.types import PointRecord, Results, Sample
+from suture_simulators.experiments.types import PointRecord, Results, Sample, Settings, device_of
 from tests.simulators.experiments.results_made import point
 
 #: At 20 Mbit/s the cloud is best, at 2 Mbit/s and below the unit.
@@ -136,3 +138,47 @@ def test_without_a_valid_point_there_are_no_figures_and_the_report_says_so() -> 
     nothing = Results(experiment="adapt", facts={}, records=(), samples={}, complete=False)
     assert Adapt().figures(nothing) == {}
     assert [section.title for section in Adapt().sections(nothing)] == ["Nothing to show"]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        experiment="adapt",
+        out=tmp_path,
+        bundles={"tiny": tmp_path, "other": tmp_path},
+        devices=(device_of("16"),),
+        rates_bps=(2e6, 20e6),
+        rtts_s=(RTT_S,),
+        images={"chest": tmp_path},
+        samples=8,
+    )
+
+
+def test_a_full_run_has_steps_a_drop_a_steady_link_and_a_drive_and_a_quick_one_only_some(settings: Settings) -> None:
+    full = Adapt().points(settings)
+    names = {network: [p.scenario for p in full if p.network == network] for network in ("tiny", "other")}
+    assert names["tiny"] == ["step-20-2", "drop", "first-step-20-2", "steady", "starlink_autobahn_up_0"]
+    assert names["other"] == ["step-20-2", "drop", "starlink_autobahn_up_0"]
+    quick = Adapt().points(replace(settings, quick=True))
+    assert [(p.network, p.scenario) for p in quick] == [("tiny", "step-20-2"), ("tiny", "drop"), ("other", "step-20-2")]
+    for where in full:
+        scenario = scenario_of(where, settings, KNOWN)
+        assert scenario.length_s > 0
+        assert scenario.profile(RTT_S, seed=1)
+
+
+def test_a_steady_link_is_one_on_which_two_plans_are_equally_good(settings: Settings) -> None:
+    where = next(p for p in Adapt().points(settings) if p.scenario == "steady")
+    mean_bps = scenario_of(where, settings, KNOWN).trace.mean_bps()
+    assert CLOUD.at(mean_bps, RTT_S) == pytest.approx(LOCAL.at(mean_bps, RTT_S), rel=0.05)
+    assert not scenario_of(where, settings, KNOWN).phases
+
+
+def test_a_step_met_unprepared_is_in_figures_of_its_own() -> None:
+    found = _results(stream((0, 6, CLOUD), (6, 10, LOCAL), (10, 15, CLOUD)))
+    (record,) = found.records
+    first = replace(record, point=replace(record.point, scenario="first-step-20-2"))
+    samples = {first.point.key: tuple(found.samples[record.point.key])}
+    figures = Adapt().figures(replace(found, records=(first,), samples=samples))
+    assert figures["first_settle_requests_max"] == 2
+    assert "settle_requests_max" not in figures

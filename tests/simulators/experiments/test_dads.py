@@ -1,72 +1,19 @@
-"""DADS' minimum cut against brute force over every division of random graphs, and its way to a cut of the bundle."""
+"""DADS' rule: where its costs hold it takes the best cut, and its minimum cut finds its way to a cut of the bundle."""
 
 import dataclasses
 import random
-from itertools import combinations
 
 import pytest
 
 from suture_models.manifest import GraphNode
+from suture_partitioner.mincut import LayerGraph
 from suture_partitioner.types import LinkEstimate
+from suture_partitioner.wire import Wire
 from suture_protocol.errors import PlanError
-from suture_simulators.experiments.rivals.costs import Wire, side_times
-from suture_simulators.experiments.rivals.dads import LayerGraph, dads_cut, listed_cut, minimum_cut
+from suture_simulators.experiments.rivals.costs import side_times
+from suture_simulators.experiments.rivals.dads import dads_cut, listed_cut
 from suture_simulators.experiments.rivals.regression import shared_out
-from tests.simulators.experiments.hand_made import IMAGE, add, chain, conv, every_prefix, manifest_of, profile_of, relu
-
-
-def random_graph(seed: int) -> LayerGraph:
-    """Up to nine nodes, each reading one to three earlier tensors; some make a tuple, which cannot travel."""
-    generator = random.Random(seed)
-    names = [IMAGE.name]
-    nodes = []
-    for place in range(generator.randint(3, 9)):
-        read = tuple(generator.sample(names, min(len(names), generator.randint(1, 3))))
-        kind = "tuple" if generator.random() < 0.15 else "float32"
-        nodes.append(GraphNode(name=f"n{place}", op="aten.add.Tensor", inputs=read, shape=(1, 4), dtype=kind))
-        names.append(f"n{place}")
-    manifest = manifest_of(nodes)
-    return LayerGraph(
-        manifest=manifest,
-        edge_s={node.name: generator.choice((0.0, generator.uniform(0, 0.1))) for node in nodes},
-        cloud_s={node.name: generator.choice((0.0, generator.uniform(0, 0.02))) for node in nodes},
-        tensor_s={IMAGE.name: generator.uniform(0, 0.3)}
-        | {node.name: generator.uniform(0, 0.3) for node in nodes if node.dtype != "tuple"},
-        rtt_s=generator.choice((0.0, 0.04)),
-        cloud_fixed_s=0.001,
-    )
-
-
-def divisions(graph: LayerGraph):
-    """Every set of nodes that holds all it needs of the graph."""
-    nodes = graph.manifest.graph
-    needs = {node.name: {name for name in node.inputs if name != IMAGE.name} for node in nodes}
-    for count in range(len(nodes) + 1):
-        for chosen in combinations(needs, count):
-            if all(needs[name] <= set(chosen) for name in chosen):
-                yield frozenset(chosen)
-
-
-@pytest.mark.parametrize("seed", range(150))
-def test_the_minimum_cut_costs_what_the_best_of_all_divisions_costs(seed):
-    graph = random_graph(seed)
-    found = minimum_cut(graph)
-    assert found in set(divisions(graph))
-    assert graph.total_s(found) == pytest.approx(min(map(graph.total_s, divisions(graph))), abs=1e-9)
-
-
-def test_a_tensor_that_two_nodes_read_crosses_once():
-    graph = [conv("a", "image", 4, 8, 10), conv("b", "a", 4, 8, 10), conv("c", "a", 4, 8, 10), add("d", "b", "c", 4, 8)]
-    costs = dict.fromkeys("abcd", 1.0)
-    layers = LayerGraph(
-        manifest=manifest_of(graph),
-        edge_s=costs | {"a": 0.0},
-        cloud_s=dict.fromkeys("abcd", 0.0),
-        tensor_s={"image": 9.0, "a": 1.0, "b": 5.0, "c": 5.0, "d": 5.0},
-        rtt_s=0.0,
-    )
-    assert minimum_cut(layers) == {"a"}
-    assert layers.total_s(frozenset({"a"})) == 1.0
+from tests.simulators.experiments.hand_made import add, chain, conv, every_prefix, manifest_of, profile_of, relu
 
 
 def residual(macs: int = 50_000) -> list[GraphNode]:

@@ -16,7 +16,10 @@ TIMES = {
 }
 NOTES = {
     "chosen": {"plan": "relu", "neurosurgeon": "0", "dads": "last"},
-    "predicted": {cut: {"total_s": 0.9} for cut in ("0", "relu", "last")},
+    "predicted": {
+        cut: {"total_s": 0.9, "payload_bytes": 1000, "steps_s": {"head": 0.5, "transfer": 0.4}}
+        for cut in ("0", "relu", "last")
+    },
     "before_s": 0.1,
     "exhaustive": True,
 }

@@ -5,7 +5,14 @@ import statistics
 import numpy as np
 import pytest
 
-from suture_simulators.experiments.oracle_scores import regret, score_s, self_regret, split_half_winner
+from suture_simulators.experiments.oracle_scores import (
+    expected_turns,
+    regret,
+    score_s,
+    self_regret,
+    split_half_winner,
+    still_in,
+)
 
 
 def equal_cuts(seed: int, cuts: int = 15, turns: int = 20) -> dict[str, dict[int, float]]:
@@ -60,3 +67,36 @@ def test_cuts_without_samples_in_both_halves_take_no_part():
         split_half_winner({"a": {0: 0.1}})
     with pytest.raises(KeyError):
         regret(samples, "c")
+
+
+def test_an_arm_that_is_far_behind_is_given_up_after_a_turn_or_two() -> None:
+    took = {"best": 1.0, "close": 1.04, "near": 1.1, "behind": 1.4, "hopeless": 2.5}
+    turns: dict[str, dict[int, float]] = {arm: {} for arm in took}
+    for turn in range(6):
+        for arm in still_in(turns, turn, frozenset()):
+            turns[arm][turn] = took[arm]
+    assert {arm: len(had) for arm, had in turns.items()} == {
+        "best": 6,
+        "close": 6,
+        "near": 3,
+        "behind": 2,
+        "hopeless": 1,
+    }
+    assert [len(turns[arm]) for arm in took] == [expected_turns(ratio, 6) for ratio in took.values()]
+
+
+def test_what_somebody_chose_stays_until_it_has_samples_that_are_scored() -> None:
+    turns = {"best": {0: 1.0}, "chosen": {0: 9.0}}
+    assert still_in(turns, 1, {"chosen"}) == ["best", "chosen"]
+    turns = {"best": {0: 1.0, 1: 1.0}, "chosen": {0: 9.0, 1: 9.0}}
+    assert still_in(turns, 2, {"chosen"}) == ["best"]
+    assert regret(turns, "chosen") == pytest.approx(8.0)
+    near = {arm: dict.fromkeys(range(3), time_s) for arm, time_s in {"best": 1.0, "chosen": 1.3}.items()}
+    assert still_in(near, 3, {"chosen"}) == ["best", "chosen"]
+    assert still_in(near, 3, frozenset()) == ["best"]
+
+
+def test_an_arm_given_up_after_its_first_turn_is_scored_by_it_and_never_wins() -> None:
+    turns = {"best": {0: 1.0, 1: 1.0}, "gone": {0: 3.0}}
+    assert split_half_winner(turns).cut_id == "best"
+    assert regret(turns, "gone") == pytest.approx(2.0)

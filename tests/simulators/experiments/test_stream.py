@@ -111,7 +111,7 @@ def test_the_clairvoyant_is_the_planner_with_the_true_rate(rate_bps: float) -> N
     node_s = {node.name: 0.02 for node in manifest.graph}
     edge = profile_of(manifest, "edge", node_s)
     cloud = profile_of(manifest, "cloud", {name: seconds / 50 for name, seconds in node_s.items()}, fixed_s=0.001)
-    known = options(manifest, edge, cloud)
+    known = options(Planner(manifest, [edge], cloud))
     best = best_at(known, rate_bps, 0.01)
     link = LinkEstimate(bandwidth_bps=rate_bps * TCP_PAYLOAD_SHARE, rtt_s=0.01)
     chosen = Planner(manifest, [edge], cloud).choose(link)
@@ -124,7 +124,9 @@ def test_a_transfer_over_a_drive_waits_out_the_outage_within_it() -> None:
     line = line_from_json([[0.0, 1e6], [1.0, 0.0], [6.0, 2e6]])
     manifest = manifest_of(chain([4], [32], [10]))
     edge = profile_of(manifest, "edge", {node.name: 1.0 for node in manifest.graph})
-    known = options(manifest, edge, profile_of(manifest, "cloud", {node.name: 0.0 for node in manifest.graph}))
+    known = options(
+        Planner(manifest, [edge], profile_of(manifest, "cloud", {node.name: 0.0 for node in manifest.graph}))
+    )
     # 1.5 Mbit on the line: one until second 1, the rest from second 6 on.
     payload = round(1.5e6 / 8 * TCP_PAYLOAD_SHARE)
     sent = dataclasses.replace(next(o for o in known if not o.local), payload_bytes=payload, edge_s=0.0, cloud_s=0.0)

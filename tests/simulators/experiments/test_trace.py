@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,15 @@ import pytest
 from suture_protocol.errors import UsageError
 from suture_simulators.experiments.clairvoyant import Option, line_from_json
 from suture_simulators.experiments.trace import Trace
-from suture_simulators.experiments.trace_scores import fixed_options, foreseen, vs_best_fixed, vs_clairvoyant
+from suture_simulators.experiments.trace_scores import (
+    fixed_options,
+    foreseen,
+    in_turns,
+    met_outage,
+    ratio_of_means,
+    vs_best_fixed,
+    vs_clairvoyant,
+)
 from suture_simulators.experiments.types import Sample, Settings, device_of
 from suture_simulators.link_profile import TCP_PAYLOAD_SHARE
 
@@ -23,11 +32,11 @@ KNOWN = (INPUT, LARGER, MIDDLE, LOCAL)
 LINE = line_from_json([[0.0, 20e6], [10.0, 0.0], [20.0, 0.1e6]])
 
 
-def image(start_s: float, took_s: float, *, waited_s: float = 0.0, error: str = "") -> Sample:
+def image(start_s: float, took_s: float, *, waited_s: float = 0.0, error: str = "", turn: int = 0) -> Sample:
     extra: dict[str, Any] = {"start_s": start_s, "end_s": start_s + took_s, "note": ""}
     return Sample(
-        point="p", arm="split", turn=0, total_s=took_s + waited_s, cut="relu", steps_s={"preprocess": 0.05},
-        extra=extra, error=error,
+        point="p", arm="split", turn=turn, total_s=took_s + waited_s, cut="relu", steps_s={"preprocess": 0.05},
+        extra=extra, error=error, at_s=start_s - waited_s,
     )  # fmt: skip
 
 
@@ -42,7 +51,9 @@ def test_the_clairvoyant_takes_the_link_while_it_is_good_and_the_unit_before_it_
 def test_against_the_clairvoyant_waiting_does_not_count_and_an_image_without_result_is_left_out() -> None:
     samples = [image(11.0, 1.1, waited_s=5.0), image(12.0, 0.55), image(13.0, 9.0, error="refused")]
     seen = foreseen(samples, KNOWN, LINE, 0.04)
-    assert vs_clairvoyant(samples, seen) == pytest.approx([2.0, 1.0])
+    pairs = vs_clairvoyant(samples, seen)
+    assert [measured / ahead for measured, ahead in pairs] == pytest.approx([2.0, 1.0])
+    assert ratio_of_means(pairs) == pytest.approx(1.5)
 
 
 def test_the_best_fixed_cut_is_the_one_with_the_least_mean_waiting_included() -> None:
@@ -54,6 +65,34 @@ def test_the_best_fixed_cut_is_the_one_with_the_least_mean_waiting_included() ->
     assert vs_best_fixed(by_arm) == (pytest.approx(0.8), "last")
     with pytest.raises(ValueError, match="fixed cut"):
         vs_best_fixed({"split": by_arm["split"]})
+
+
+def test_an_image_that_met_an_outage_in_any_stream_is_compared_in_none() -> None:
+    by_arm = {
+        "split": [image(0.0, 0.4), image(9.0, 0.4, turn=1), image(21.0, 0.6, turn=2)],
+        "relu zstd": [image(0.0, 0.5), image(9.0, 11.5, turn=1), image(21.0, 0.5, turn=2)],
+    }
+    away = met_outage(by_arm, [(10.0, 20.0)])
+    assert away == {1}
+    assert vs_best_fixed(by_arm, away) == (pytest.approx(1.0), "relu zstd")
+    assert [sample.turn for sample in in_turns(by_arm["split"], away, among=True)] == [1]
+    # One that waited through an outage met it as well.
+    assert met_outage({"split": [image(20.5, 0.2, waited_s=1.0)]}, [(10.0, 20.0)]) == {0}
+
+
+def test_a_full_run_replays_every_bundled_drive_and_a_quick_one_only_one(tmp_path: Path) -> None:
+    settings = Settings(
+        experiment="trace",
+        out=tmp_path,
+        bundles={"tiny": tmp_path},
+        devices=(device_of("16"),),
+        rates_bps=(),
+        rtts_s=(0.04,),
+        images={"chest": tmp_path},
+        samples=4,
+    )
+    assert len(Trace().points(settings)) >= 6
+    assert len(Trace().points(dataclasses.replace(settings, quick=True))) == 1
 
 
 def test_fixed_cuts_are_those_predicted_best_with_their_best_codec_and_both_ends() -> None:

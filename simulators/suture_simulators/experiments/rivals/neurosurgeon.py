@@ -11,8 +11,9 @@ from itertools import accumulate
 
 from suture_models.manifest import Manifest
 from suture_partitioner.types import LinkEstimate, Profile
+from suture_partitioner.wire import Wire
 from suture_protocol.errors import PlanError
-from suture_simulators.experiments.rivals.costs import Wire, side_times
+from suture_simulators.experiments.rivals.costs import side_times
 from suture_simulators.experiments.rivals.regression import layer_times
 
 
