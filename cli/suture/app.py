@@ -41,6 +41,9 @@ COMMANDS: Mapping[str, Entry] = {
     "build": Entry(module="suture.commands.build", help="Export, calibrate and quantise a network into a bundle."),
     "inspect": Entry(module="suture.commands.inspect", help="List a bundle's cuts, boundaries, bytes and artefacts."),
     "verify": Entry(module="suture.commands.verify", help="Check that every cut computes what the whole network does."),
+    "annotate": Entry(
+        module="suture.commands.annotate", help="Measure what narrower codes cost a bundle's answers, cut by cut."
+    ),
     "profile": Entry(module="suture.commands.profile", help="Measure each layer and cut of a bundle on this device."),
     "plan": Entry(module="suture.commands.plan", help="Choose the cut for a link, and say why the others lost."),
     "cloud": Entry(module="suture.commands.cloud", help="Serve the tails of one or more bundles."),

@@ -14,11 +14,25 @@ if TYPE_CHECKING:
     from suture_edge.client import CloudClient
     from suture_edge.heads import Heads
     from suture_edge.slowdown import Slowdown
+    from suture_partitioner.energy import PowerModel
     from suture_partitioner.profile import Progress
+    from suture_partitioner.types import Constraints, Objective
     from suture_simulators.device import Calibration, EmulatedDevice
 
 ENGINE_HELP = "openvino, onnxruntime or litert."
 PRECISION_HELP = "int8 or f32."
+ENGINES_HELP = (
+    "openvino, onnxruntime, litert, several with commas, or auto: all installed that the bundle is built for."
+)
+PRECISIONS_HELP = "int8, f32, or auto: both, so that the plan takes the faster one at each cut."
+OBJECTIVE_HELP = "What the plan makes small: latency, latency_quantile, throughput, energy or cloud."
+BUDGET_HELP = (
+    "Narrowed codes may change the answer of this share of calibration inputs, e.g. 1%; without: no such codes."
+)
+MEMORY_HELP = "Heads that take more memory are not planned, e.g. 200mb."
+POWER_HELP = (
+    "The unit's power, needed where energy is the objective: pi-zero-2, pi-3b-plus, pi-4 or rk3588 (/lte, /wifi)."
+)
 #: An inference that takes longer on the slow device is not calibrated on: a shorter operation is.
 _CALIBRATED_MAX_S = 1.5
 FACTOR_HELP = (
@@ -105,6 +119,67 @@ def open_heads(bundle: Path, engine: str, precision: str, threads: int, slow: Sl
     made = get_engine(engine)
     variant = choose_variant(opened, engine, processor_class(), "int8" if precision == "int8" else "f32")
     return Heads(opened, made, variant, threads=threads, slow=slow)
+
+
+def open_variants(bundle: Path, engines: str, precision: str, threads: int, slow: Slowdown) -> list[Heads]:
+    """Heads of each engine and precision that the plan may choose from; of the first, where a cut is forced.
+
+    Args:
+        bundle: The bundle.
+        engines: An engine, several with commas, or `auto`: all installed ones that the bundle has an artefact for.
+        precision: int8, f32, or `auto`: those of both that the bundle has.
+        threads: Of each engine.
+        slow: The emulated slow device.
+
+    Raises:
+        BundleError: no such bundle, or no artefact of it fits.
+        UsageError: no such engine or precision.
+    """
+    from suture_edge.engines.registry import engine_names, get_engine
+    from suture_protocol.errors import BundleError, CapabilityMissing
+
+    names = engine_names() if engines == "auto" else [name.strip() for name in engines.split(",")]
+    kinds = ["int8", "f32"] if precision == "auto" else [precision]
+    found: list[Heads] = []
+    refused: list[BundleError | CapabilityMissing] = []
+    for name in names:
+        for kind in kinds:
+            try:
+                if engines == "auto":
+                    get_engine(name).version()  # fails where the library is not installed
+                found.append(open_heads(bundle, name, kind, threads, slow))
+            except (BundleError, CapabilityMissing) as error:
+                if engines != "auto" and precision != "auto":
+                    raise
+                refused.append(error)
+    if not found:
+        raise refused[0]
+    return found
+
+
+def aims(
+    *,
+    objective: str,
+    accuracy_budget: str | None,
+    memory: str | None,
+    power: str | None,
+    privacy_floor: str | None,
+    codec: str | None,
+) -> tuple[Constraints, Objective, PowerModel | None]:
+    """What the plan makes small and must respect; floor and codec are checked with the unit.
+
+    Raises:
+        UsageError: one of them does not read, and the message begins with its option.
+    """
+    from dataclasses import replace
+
+    from suture.planning import options
+    from suture_partitioner.types import Constraints
+
+    aim = options.objective(objective)
+    limits = options.limits(Constraints(), memory=memory, accuracy_budget=accuracy_budget)
+    limits = replace(limits, privacy_floor=privacy_floor, codecs=None if codec is None else (codec,))
+    return limits, aim, options.power(power, aim, None)
 
 
 def open_client(cloud: str | None, *, insecure: bool) -> CloudClient | None:

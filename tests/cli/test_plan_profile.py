@@ -16,19 +16,21 @@ from tests.processes import Command, another_build
 
 STEPS = {f"{step}_s" for step in ("preprocess", "head", "encode", "transfer", "queue", "decode", "tail", "total")}
 BUDGET_S = "4"
+SLOW = "200"
 
 
 @pytest.fixture(scope="module")
 def profiles(command: Command, pneumonia_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Both sides as `suture profile` measures them, and a unit fifty times slower."""
+    """Both sides as `suture profile` measures them, and a far slower unit."""
     folder = tmp_path_factory.mktemp("profiles")
     made = {name: folder / f"{name}.json" for name in ("edge", "slow", "cloud")}
-    settings = {"edge": (), "slow": ("--device-factor", "50"), "cloud": ("--engine", "torch")}
+    plot = ("--plot", folder / "edge.svg")
+    settings = {"edge": plot, "slow": ("--device-factor", SLOW), "cloud": ("--engine", "torch")}
     for name, path in made.items():
         done = command.run("profile", pneumonia_bundle.path, "--budget", BUDGET_S, "--out", path, *settings[name])
         assert done.returncode == 0, done.stderr
         assert "pneumonia_mobilenet_v2" in done.stdout
-        assert ("emulated 50 times slower" in done.stdout) == (name == "slow")
+        assert (f"emulated {SLOW} times slower" in done.stdout) == (name == "slow")
     return made
 
 
@@ -52,11 +54,18 @@ def test_a_profile_reads_back_as_it_was_written(profiles: dict[str, Path], pneum
     assert profile_to_json(profile) + "\n" == profiles[name].read_text(encoding="utf-8")
     assert profile.bundle_digest == pneumonia_bundle.digest
     assert profile.side == ("cloud" if name == "cloud" else "edge")
-    assert profile.device_factor == (50 if name == "slow" else 1)
+    assert profile.device_factor == (float(SLOW) if name == "slow" else 1)
     candidates = {cut.id for cut in pneumonia_bundle.manifest.cuts if cut.candidate}
     assert set(profile.cuts) == candidates
     assert all(profile.cuts[cut].samples > 0 for cut in ("0", "last"))
-    assert bool(profile.layers_s) == (name != "cloud")
+    assert profile.layers_s
+    assert all(timing.payload_quantiles_bytes for cut, timing in profile.cuts.items() if cut != "last")
+
+
+def test_a_profile_is_drawn_where_asked_for(profiles: dict[str, Path]) -> None:
+    drawn = profiles["edge"].with_suffix(".svg").read_text(encoding="utf-8")
+    assert drawn.startswith("<svg ")
+    assert "pneumonia_mobilenet_v2, openvino-int8" in drawn
 
 
 def test_a_plan_names_the_chosen_cut_its_steps_and_why_each_other_lost(
@@ -163,6 +172,7 @@ def test_profiles_that_do_not_belong_together_are_named(
     ("arguments", "status", "message"),
     [
         (("--out", "FOLDER"), 2, "is a folder; name a file"),
+        (("--out", "FOLDER/p.json", "--plot", "FOLDER/p.png"), 2, "drawings are SVG"),
         (("--out", "/proc/none/edge.json"), 2, "the folder cannot be made"),
         (("--out", "FOLDER/p.json", "--engine", "abacus"), 2, "unknown engine"),
         (("--out", "FOLDER/p.json", "--engine", "torch", "--device-factor", "8"), 2, "the tails (--engine torch)"),

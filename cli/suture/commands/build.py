@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from suture.console import examples, size_text, stderr_console, stdout_console, write_json
-from suture_protocol.errors import InputRefused
+from suture_protocol.errors import BundleError, InputRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from suture_models.build import BuildSettings
     from suture_models.bundle import Bundle
+    from suture_models.calibration import Calibration
     from suture_models.zoo.registry import LoadedNetwork
 
 _ENGINE_HELP = "Engine to make artefacts for; repeat for several. Default: all whose builders are installed."
@@ -45,6 +46,9 @@ def build(
     out: Annotated[Path | None, typer.Option(help="Directory to write. Default: bundles/NETWORK.")] = None,
     engine: Annotated[list[str] | None, typer.Option(help=_ENGINE_HELP)] = None,
     seed: Annotated[int, typer.Option(help="Seed of random weights.")] = 0,
+    annotate: Annotated[
+        bool, typer.Option(help="Measure at the end what narrower codes cost the answers; about a minute.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object with path and digest, on stdout.")] = False,
 ) -> None:
     """Export, calibrate and quantise a network into a bundle that both sides load."""
@@ -68,6 +72,8 @@ def build(
     skipped = bundle.manifest.built_with.get("skipped", "")
     if skipped:
         console.print(f"left out: {skipped}", markup=False, soft_wrap=True)
+    if annotate:
+        _annotate(bundle, chosen)
     if as_json:
         write_json({"path": str(bundle.path), "digest": bundle.digest, "network": bundle.name})
     else:
@@ -77,6 +83,16 @@ def build(
             f"{bundle.path}  {size_text(size)}  {len(bundle.manifest.cuts)} cuts  digest {bundle.digest[:12]}{random}"
         )
         stdout_console().print(text, markup=False, soft_wrap=True)
+
+
+def _annotate(bundle: Bundle, inputs: Calibration) -> None:
+    """Measures narrower codes; a bundle is whole without, so what keeps it from being measured is only told."""
+    from suture.commands.annotate import annotated
+
+    try:
+        annotated(bundle, inputs)
+    except BundleError as error:
+        stderr_console().print(f"narrower codes were not measured: {error}", markup=False, soft_wrap=True)
 
 
 def with_progress(
@@ -93,12 +109,13 @@ def with_progress(
     )
     columns = (TextColumn("{task.description:<52}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     # A descriptor of its own: converters' native logs are muted by closing 2 for a while, and the bar should stay.
-    console = Console(file=os.fdopen(os.dup(2), "w"), highlight=False)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"building {target.name}", total=total)
+    with os.fdopen(os.dup(2), "w") as stream:
+        console = Console(file=stream, highlight=False)
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task(f"building {target.name}", total=total)
 
-        def step(text: str) -> None:
-            started = bar.tasks[task].description != f"building {target.name}"
-            bar.update(task, description=text, advance=1 if started else 0)
+            def step(text: str) -> None:
+                started = bar.tasks[task].description != f"building {target.name}"
+                bar.update(task, description=text, advance=1 if started else 0)
 
-        return build_bundle(loaded, inputs, target, settings, step)
+            return build_bundle(loaded, inputs, target, settings, step)

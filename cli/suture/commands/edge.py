@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from suture.console import examples
-from suture.units import emulated, in_force, open_client, open_heads, profiling_bar, slowed
+from suture.units import aims, emulated, in_force, open_client, open_variants, profiling_bar, slowed
 from suture_edge.config import KEYS, load_config
+from suture_protocol.errors import UsageError
 
 if TYPE_CHECKING:
     from suture_edge.agent import Agent
     from suture_edge.config import AgentConfig
+    from suture_partitioner.energy import PowerModel
+    from suture_partitioner.types import Constraints, Objective
 
 SOME_REFUSED = 1
 
@@ -78,20 +81,20 @@ def _run(settings: AgentConfig, once: bool, told: _Told) -> int:
     from suture_edge.agent import Agent
     from suture_edge.folder import Inbox, ResultFolder
     from suture_edge.unit import Unit, UnitSettings
-    from suture_partitioner.types import Constraints
-    from suture_protocol.errors import UsageError
 
     if not settings.watch.is_dir():
         raise UsageError(f"folder.watch: {settings.watch} is no folder; make it, or name another")
     client = open_client(settings.address, insecure=settings.insecure)
     device = emulated(settings.device_factor)
     slow = slowed(device)
-    heads = open_heads(settings.bundle, settings.engine, settings.precision, settings.threads, slow)
-    codec = settings.codec
-    with in_force(device, heads) as said, profiling_bar() as progress:
+    heads = open_variants(settings.bundle, settings.engine, settings.precision, settings.threads, slow)
+    constraints, objective, power = _aims(settings)
+    with in_force(device, heads[0]) as said, profiling_bar() as progress:
         how = UnitSettings(
-            codec=codec,
-            constraints=Constraints(privacy_floor=settings.privacy_floor, codecs=None if codec is None else (codec,)),
+            codec=settings.codec,
+            constraints=constraints,
+            objective=objective,
+            power=power,
             timeout_s=settings.timeout_s,
             device_factor=1.0 if device is None else device.factor,
             emulated=said,
@@ -110,6 +113,22 @@ def _run(settings: AgentConfig, once: bool, told: _Told) -> int:
             if client is not None:
                 client.close()
     return agent.refused
+
+
+def _aims(settings: AgentConfig) -> tuple[Constraints, Objective, PowerModel | None]:
+    try:
+        return aims(
+            objective=settings.objective,
+            accuracy_budget=settings.accuracy_budget,
+            memory=settings.memory,
+            power=settings.power,
+            privacy_floor=settings.privacy_floor,
+            codec=settings.codec,
+        )
+    except UsageError as error:
+        # In a file the options are keys.
+        named = str(error).replace("--accuracy-budget", "--accuracy_budget")
+        raise UsageError(named.replace("--", "unit.")) from error
 
 
 def _work(agent: Agent, settings: AgentConfig, once: bool) -> None:

@@ -9,26 +9,34 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from suture.console import examples, stdout_console
+from suture.console import examples, stderr_console, stdout_console
 from suture.long_run import make_folder, staged_bar, terminated_like_interrupted
 from suture.subcommands import CommandWithSubcommands, Subcommand
 from suture_protocol.errors import UsageError
-from suture_protocol.units import parse_rate_bps, parse_time_s
+from suture_protocol.units import parse_rate_bps, parse_share, parse_time_s
 
 if TYPE_CHECKING:
     from suture_models.bundle import Bundle
     from suture_simulators.experiments.runner import Progress
     from suture_simulators.experiments.types import Experiment, Grid, Results, Settings
 
-_NAME_HELP = "baselines, oracle, adapt or trace; `compare A B` compares two runs."
+_NAME_HELP = "baselines, oracle, adapt, trace or fleet; `compare A B` compares two runs."
 _NETWORKS = ("pneumonia_mobilenet_v2", "resnet50")
 _IMAGES_MAX = 3
 _NETWORK_HELP = "A bundle's directory, or a network whose bundle is in --bundles and else built there; repeat."
-_IMAGES_HELP = "A file or a directory of images; three of a directory's at most. Default: a bundled radiograph."
+_IMAGES_HELP = (
+    "A file or a directory of images (DICOM, JPEG, PNG; a directory with one series is a volume); each network is "
+    "given those that it takes, three at most. Default: a bundled radiograph."
+)
 _FACTOR_HELP = "The emulated unit: a factor (12) or a board (pi-4); repeat for several."
 _RATE_HELP = "Rates of the link, e.g. 1mbit,20mbit; repeat, or separate by commas."
 _RTT_HELP = "Round trips of the link, e.g. 40ms; repeat, or separate by commas."
-_TRACE_HELP = "A recorded link for adapt and trace: a name that `suture link traces` lists, or a file; repeat."
+_TRACE_HELP = (
+    "A recorded link: a name that `suture link traces` lists, or a file; repeat. adapt and trace replay it, baselines "
+    "and oracle take the rates that it had."
+)
+_ACCURACY_HELP = "Admits narrowed codes that change at most this share of calibration answers, e.g. 1%."
+_BUDGET_HELP = "Begin no point after this time, e.g. 30min; the same command goes on."
 _QUICK_HELP = "A small grid that ends within two minutes, for tests."
 _CONGESTION_HELP = "TCP's at both ends; default: cubic, or the system's where namespaces may not use that."
 
@@ -75,6 +83,8 @@ def experiment(
     samples: Annotated[int | None, typer.Option(min=2, help="Turns at each point; every way has one in each.")] = None,
     seed: Annotated[int, typer.Option(help="Draws orders and what is random.")] = 1,
     congestion_control: Annotated[str | None, typer.Option(metavar="NAME", help=_CONGESTION_HELP)] = None,
+    accuracy_budget: Annotated[str | None, typer.Option(metavar="SHARE", help=_ACCURACY_HELP)] = None,
+    budget: Annotated[str | None, typer.Option(metavar="TIME", help=_BUDGET_HELP)] = None,
     quick: Annotated[bool, typer.Option("--quick", help=_QUICK_HELP)] = False,
 ) -> None:
     """Run an experiment on this machine: real inference, emulated links and devices, every sample kept.
@@ -94,8 +104,8 @@ def experiment(
     grid = chosen.grid(quick=quick)
     ready = dict(_bundle(word, bundles) for word in network or _NETWORKS)
     for bundle in ready.values():
-        if bundle.manifest.network.kind != "image":
-            raise UsageError(f"{bundle.name} takes no single images; experiments compare ways to send one")
+        if bundle.manifest.network.kind == "signal":
+            raise UsageError(f"{bundle.name} takes signals; experiments compare ways to send an image or a volume")
     settings = _settings(
         chosen,
         grid,
@@ -109,6 +119,8 @@ def experiment(
         samples=samples,
         seed=seed,
         congestion_control=congestion_control,
+        accuracy_budget=_parsed("--accuracy-budget", accuracy_budget, parse_share),
+        budget_s=_parsed("--budget", budget, parse_time_s),
         quick=quick,
     )
     with terminated_like_interrupted(), _bar() as (progress, say):
@@ -131,18 +143,25 @@ def _settings(
     quick: bool,
     **rest: Any,
 ) -> Settings:
-    from suture_simulators.experiments.scenarios import trace_path
+    from suture_simulators.experiments.scenarios import rates_of, trace_path
+    from suture_simulators.experiments.scenarios import traces as read_traces
     from suture_simulators.experiments.types import Settings, device_of
 
     devices = tuple(device_of(text) for text in factors or grid.devices)
+    pictures, suited = _images(images, ready, quick=quick)
+    paths = tuple(trace_path(word) for word in traces or ())
+    usual = grid.rates_bps
+    if paths and not grid.replays:
+        usual = rates_of(read_traces(paths), len(usual))
     return Settings(
         experiment=chosen.name,
         bundles={name: bundle.path.resolve() for name, bundle in ready.items()},
         devices=tuple(dict.fromkeys(devices)),
-        rates_bps=_numbers("--rates", rates, parse_rate_bps) or grid.rates_bps,
+        rates_bps=_numbers("--rates", rates, parse_rate_bps) or usual,
         rtts_s=_numbers("--rtts", rtts, parse_time_s) or grid.rtts_s,
-        images=_images(images, quick=quick),
-        traces=tuple(trace_path(word) for word in traces or ()),
+        images=pictures,
+        suited=suited,
+        traces=paths,
         samples=samples or grid.samples,
         quick=quick,
         **rest,
@@ -169,24 +188,27 @@ def _bundle(word: str, folder: Path) -> tuple[str, Bundle]:
     return opened.name, opened
 
 
-def _images(chosen: Path | None, *, quick: bool) -> dict[str, Path]:
-    """Image's name → its file, each read once so that a bad one is refused before anything starts."""
-    from suture.demo.studies import studies
-    from suture_models.walk import read_file
+def _parsed(option: str, word: str | None, parse: Callable[[str], float]) -> float | None:
+    try:
+        return None if word is None else parse(word)
+    except ValueError as error:
+        raise UsageError(f"{option} {error}") from error
 
-    if chosen is None:
-        first = studies(())[0]
-        return {first.name: first.path}
-    if not chosen.exists():
-        raise UsageError(f"--images {chosen}: there is no such file or directory")
-    files = [chosen] if chosen.is_file() else [path for path in sorted(chosen.rglob("*")) if path.is_file()]
-    found: dict[str, Path] = {}
-    for path in files[: 1 if quick else _IMAGES_MAX]:
-        read_file(path)
-        found[path.stem.lower()] = path
-    if not found:
-        raise UsageError(f"--images {chosen}: it holds no file")
-    return found
+
+def _images(
+    chosen: Path | None, bundles: dict[str, Bundle], *, quick: bool
+) -> tuple[dict[str, Path], dict[str, tuple[str, ...]]]:
+    """Image's name → its file, and network's name → the images it is given; what cannot serve is refused here."""
+    from suture.demo.studies import studies
+    from suture_simulators.experiments.pictures import find_images, suited
+
+    console = stderr_console()
+    path = studies(())[0].path if chosen is None else chosen
+    found = find_images(path, lambda refusal: console.print(f"left out: {refusal}", markup=False, soft_wrap=True))
+    limit = 1 if quick else _IMAGES_MAX
+    taken = {name: suited(found, bundle.manifest.network, limit) for name, bundle in bundles.items()}
+    wanted = {one.name: one.path for images in taken.values() for one in images}
+    return wanted, {name: tuple(one.name for one in images) for name, images in taken.items()}
 
 
 def _show(chosen: Experiment, results: Results, out: Path) -> None:

@@ -10,13 +10,18 @@ import typer
 
 from suture.console import examples, stderr_console, stdout_console, write_json
 from suture.units import (
-    ENGINE_HELP,
+    BUDGET_HELP,
+    ENGINES_HELP,
     FACTOR_HELP,
-    PRECISION_HELP,
+    MEMORY_HELP,
+    OBJECTIVE_HELP,
+    POWER_HELP,
+    PRECISIONS_HELP,
+    aims,
     emulated,
     in_force,
     open_client,
-    open_heads,
+    open_variants,
     profiling_bar,
     slowed,
 )
@@ -46,15 +51,21 @@ def infer(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or directories.")],
     bundle: Annotated[Path, typer.Option(help="The bundle; the cloud must hold the same.")],
     cloud: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="The cloud. Without: all on the edge.")] = None,
-    engine: Annotated[str, typer.Option(help=ENGINE_HELP)] = "openvino",
-    precision: Annotated[str, typer.Option(help=PRECISION_HELP)] = "int8",
+    engine: Annotated[str, typer.Option(help=ENGINES_HELP)] = "openvino",
+    precision: Annotated[str, typer.Option(help=PRECISIONS_HELP)] = "int8",
     cut: Annotated[
         str, typer.Option(metavar="auto|0|last|ID", help="Where to cut; `suture inspect` lists the ids.")
     ] = ("auto"),
-    codec: Annotated[str | None, typer.Option(help="Force a codec: zstd, jpegls, raw or jpeg (lossy).")] = None,
+    codec: Annotated[
+        str | None, typer.Option(help="Force a codec: zstd, jpegls, raw, jpeg or zstd@4 (the last two lossy).")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
     device_factor: Annotated[str | None, typer.Option(metavar="FACTOR|BOARD", help=FACTOR_HELP)] = None,
     privacy_floor: Annotated[str | None, typer.Option(metavar="CUT", help="No shallower cut than this.")] = None,
+    objective: Annotated[str, typer.Option(help=OBJECTIVE_HELP)] = "latency",
+    accuracy_budget: Annotated[str | None, typer.Option(metavar="SHARE", help=BUDGET_HELP)] = None,
+    memory: Annotated[str | None, typer.Option(help=MEMORY_HELP)] = None,
+    power: Annotated[str | None, typer.Option(metavar="DEVICE", help=POWER_HELP)] = None,
     out: Annotated[Path | None, typer.Option(help="Directory for masks.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="No TLS; loopback and 198.18.0.0/15 only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per instance, on stdout.")] = False,
@@ -67,19 +78,33 @@ def infer(
     import logging
 
     from suture_edge.unit import Unit, UnitSettings
-    from suture_partitioner.types import Constraints
 
     # What the link does is told with the instance that it concerns.
     logging.getLogger("suture_edge").addHandler(logging.NullHandler())
     device = emulated(device_factor)
     slow = slowed(device)
     client = open_client(cloud, insecure=insecure)
-    heads = open_heads(bundle, engine, precision, threads, slow)
-    constraints = Constraints(privacy_floor=privacy_floor, codecs=None if codec is None else (codec,))
+    constraints, aim, watts = aims(
+        objective=objective,
+        accuracy_budget=accuracy_budget,
+        memory=memory,
+        power=power,
+        privacy_floor=privacy_floor,
+        codec=codec,
+    )
+    heads = open_variants(bundle, engine, precision, threads, slow)
     refused = 0
-    with in_force(device, heads) as said, profiling_bar() as progress:
+    with in_force(device, heads[0]) as said, profiling_bar() as progress:
         factor = 1.0 if device is None else device.factor
-        settings = UnitSettings(codec=codec, constraints=constraints, device_factor=factor, emulated=said, out=out)
+        settings = UnitSettings(
+            codec=codec,
+            constraints=constraints,
+            objective=aim,
+            power=watts,
+            device_factor=factor,
+            emulated=said,
+            out=out,
+        )
         unit = Unit(heads, client, settings, slow=slow, progress=progress)
         try:
             unit.check(cut)

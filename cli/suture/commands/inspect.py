@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from suture.console import examples, size_text, stdout_console, write_json
+from suture.losses import cell, described, in_words
+from suture_models.accuracy import Accuracy, read_accuracy
 from suture_models.bundle import Bundle, open_bundle
 from suture_models.manifest import Cut, Manifest, TensorSpec, Variant
 
@@ -42,13 +44,14 @@ def inspect(
 
 def describe(bundle: Bundle) -> dict[str, Any]:
     """What `inspect --json` prints: all cuts, candidates or not, and all artefacts."""
-    manifest = bundle.manifest
+    manifest, accuracy = bundle.manifest, read_accuracy(bundle)
     return {
         "network": manifest.network.name,
         "digest": bundle.digest,
         "weights": manifest.network.weights,
         "cuts": [_cut(manifest, cut) for cut in manifest.cuts],
         "artefacts": [_artefact(manifest, variant) for variant in manifest.variants],
+        "accuracy": None if accuracy is None else described(accuracy),
     }
 
 
@@ -92,6 +95,7 @@ def _artefact(manifest: Manifest, variant: Variant) -> dict[str, Any]:
 
 def _show(bundle: Bundle, every: bool) -> None:
     manifest, network = bundle.manifest, bundle.manifest.network
+    accuracy = read_accuracy(bundle)
     shown = [cut for cut in manifest.cuts if every or cut.candidate]
     weights = "trained" if network.weights == "trained" else "[bold red]random: its findings mean nothing[/bold red]"
     console = stdout_console()
@@ -99,14 +103,18 @@ def _show(bundle: Bundle, every: bool) -> None:
     console.print(f"digest {bundle.digest}")
     if network.attribution:
         console.print(network.attribution, markup=False)
-    console.print(_cut_table(manifest, shown))
+    console.print(_cut_table(manifest, shown, accuracy))
     hidden = len(manifest.cuts) - len(shown)
     if hidden:
         console.print(f"{hidden} more cuts can be forced but would never be chosen; --all lists them")
     console.print(_artefact_table(manifest))
+    if accuracy is None:
+        console.print("narrower codes: not measured, so none are used; suture annotate BUNDLE does it")
+    else:
+        console.print(in_words(accuracy, network), markup=False, soft_wrap=True)
 
 
-def _cut_table(manifest: Manifest, cuts: list[Cut]) -> Table:
+def _cut_table(manifest: Manifest, cuts: list[Cut], accuracy: Accuracy | None) -> Table:
     from rich.table import Table
 
     table = Table(title=f"Cuts ({len(cuts)} of {len(manifest.cuts)})", title_justify="left")
@@ -114,6 +122,8 @@ def _cut_table(manifest: Manifest, cuts: list[Cut]) -> Table:
     table.add_column("what crosses", overflow="fold")
     for name in ("index", "float32", "codes", "head MMAC", "tail MMAC"):
         table.add_column(name, justify="right", no_wrap=True)
+    if accuracy is not None:
+        table.add_column("<= 1 % changed", justify="right", no_wrap=True)
     for cut in cuts:
         table.add_row(
             cut.id if cut.candidate else f"[dim]{cut.id}[/dim]",
@@ -123,6 +133,7 @@ def _cut_table(manifest: Manifest, cuts: list[Cut]) -> Table:
             size_text(cut.bytes_codes),
             f"{cut.head_macs / 1e6:,.1f}",
             f"{cut.tail_macs / 1e6:,.1f}",
+            *([] if accuracy is None else [cell(accuracy, cut.id)]),
         )
     return table
 

@@ -1,4 +1,4 @@
-"""`suture plan`: the chosen cut for a link, the predicted time of each step, and why the next best lost."""
+"""`suture plan`: the best cut, codec and engine for a link under constraints, and why the others lost."""
 
 from __future__ import annotations
 
@@ -8,13 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suture.console import examples, size_text, stdout_console, write_json
+from suture.console import examples, stderr_console, write_json
 
 if TYPE_CHECKING:
     from suture_models.bundle import Bundle
-    from suture_partitioner.types import Choice, Constraints, Plan, Profile
+    from suture_partitioner.plan import Planner
+    from suture_partitioner.types import Choice, Plan
 
-_SHOWN = 6
+_PROFILES = "--edge-profile edge.json --cloud-profile cloud.json"
+_AIM_HELP = (
+    "What to make small: latency, latency_quantile (its 95th percentile), throughput (the slowest stage of a series), "
+    "energy (the unit's) or cloud (the cloud's seconds)."
+)
+_BUDGET_HELP = (
+    "The largest share of calibration inputs whose answer narrowed codes may change, e.g. 1%. Without: no narrowed "
+    "codes. `suture annotate` measures what they change."
+)
+_POWER_HELP = (
+    "The unit's power by published figures: pi-zero-2, pi-3b-plus, pi-4 or rk3588, with /lte (default) or /wifi."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -22,10 +34,12 @@ def register(app: typer.Typer) -> None:
     app.command(
         "plan",
         epilog=examples(
-            "suture plan bundles/resnet50 --edge-profile edge.json --cloud-profile cloud.json --bandwidth 20mbit "
-            "--rtt 40ms",
-            "suture plan bundles/unet --edge-profile edge.json --cloud-profile cloud.json --bandwidth 2mbit --rtt 40ms "
-            "--json",
+            f"suture plan bundles/resnet50 {_PROFILES} --bandwidth 20mbit --rtt 40ms --explain",
+            f"suture plan bundles/resnet50 {_PROFILES} --bandwidth 20mbit --rtt 40ms --plot plan.svg --pareto",
+            f"suture plan bundles/unet {_PROFILES} --bandwidth 2mbit --rtt 40ms --objective energy --power pi-4 "
+            "--deadline 2s",
+            f"suture plan bundles/unet {_PROFILES} --bandwidth 2mbit --rtt 40ms --privacy-floor relu_3 --memory 200mb "
+            "--accuracy-budget 1% --json",
         ),
     )(plan)
 
@@ -36,9 +50,30 @@ def plan(
     bandwidth: Annotated[str, typer.Option(help="The uplink's, e.g. 20mbit.")],
     rtt: Annotated[str, typer.Option(help="Round-trip time, e.g. 40ms.")],
     cloud_profile: Annotated[Path | None, typer.Option(help="Profile of the tails. Without: all on the edge.")] = None,
+    spread: Annotated[
+        str, typer.Option(metavar="SHARE", help="How far the bandwidth scatters: half its interquartile range.")
+    ] = "0%",
+    objective: Annotated[str, typer.Option(help=_AIM_HELP)] = "latency",
     deadline: Annotated[str | None, typer.Option(help="Time to result at most, e.g. 500ms.")] = None,
     privacy_floor: Annotated[str | None, typer.Option(metavar="CUT", help="No shallower cut than this.")] = None,
-    codec: Annotated[list[str] | None, typer.Option(help="Allowed codec; repeat for several. Default: all.")] = None,
+    codec: Annotated[
+        list[str] | None, typer.Option(help="Allowed codec, e.g. zstd; repeat for several. Default: all lossless ones.")
+    ] = None,
+    memory: Annotated[str | None, typer.Option(help="The head's memory at most, e.g. 200mb.")] = None,
+    energy: Annotated[
+        str | None, typer.Option(metavar="JOULES", help="The unit's energy for one image at most, e.g. 1.5j.")
+    ] = None,
+    accuracy_budget: Annotated[str | None, typer.Option(metavar="SHARE", help=_BUDGET_HELP)] = None,
+    power: Annotated[str | None, typer.Option(metavar="DEVICE", help=_POWER_HELP)] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say in words why this cut, and why not the others.")
+    ] = False,
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="Show all that nothing beats in every respect; drawn too with --plot.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw time against bandwidth for every cut, as SVG.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, on stdout.")] = False,
 ) -> None:
     """Choose the cut, codec and engine for a link from measured profiles, and say why the others lost.
@@ -46,102 +81,79 @@ def plan(
     `suture profile` makes the profiles: one of the heads on the unit (`--engine openvino`), one of the tails on the
     cloud (`--engine torch`).
     """
+    from suture.planning import options
+    from suture_models.accuracy import read_accuracy
     from suture_models.bundle import open_bundle
     from suture_partitioner.plan import Planner
-    from suture_partitioner.types import LinkEstimate
-    from suture_protocol.errors import UsageError
-    from suture_protocol.units import parse_rate_bps, parse_time_s
 
-    link = LinkEstimate(
-        bandwidth_bps=_parsed(parse_rate_bps, "--bandwidth", bandwidth), rtt_s=_parsed(parse_time_s, "--rtt", rtt)
-    )
-    if link.bandwidth_bps <= 0:
-        raise UsageError(f"--bandwidth {bandwidth}: a link carries something; without one leave --cloud-profile out")
-    deadline_s = None if deadline is None else _parsed(parse_time_s, "--deadline", deadline)
+    link = options.link(bandwidth, rtt, spread)
+    aim, watts = options.objective(objective), options.power(power, objective, energy)
+    if plot is not None:
+        options.check_drawing(plot)
     opened = open_bundle(bundle)
-    constraints = _constraints(opened, deadline_s, privacy_floor, codec)
-    edges = [_load(path, opened) for path in edge_profile]
-    cloud = None if cloud_profile is None else _load(cloud_profile, opened)
-    planner = Planner(opened.manifest, edges, cloud, constraints)
+    constraints = options.constraints(
+        opened,
+        deadline=deadline,
+        privacy_floor=privacy_floor,
+        codecs=codec,
+        memory=memory,
+        energy=energy,
+        accuracy_budget=accuracy_budget,
+    )
+    edges = [options.profile(path, opened) for path in edge_profile]
+    cloud = None if cloud_profile is None else options.profile(cloud_profile, opened)
+    accuracy = read_accuracy(opened)
+    planner = Planner(opened.manifest, edges, cloud, constraints, objective=aim, accuracy=accuracy, power=watts)
     made = planner.plan(link)
+    front = planner.pareto(link) if pareto else ()
     if as_json:
-        about = {"network": opened.name, "bundle": opened.digest, "weights": opened.manifest.network.weights}
-        rejected = [_as_json(choice) for choice in made.rejected]
-        write_json(
-            {**about, "link": dataclasses.asdict(made.link), "chosen": _as_json(made.chosen), "rejected": rejected}
-        )
-        return
-    _show(made)
-    crossings = [f"{c.bandwidth_bps / 1e6:.3g} Mbit/s" for c in planner.crossovers(rtt_s=link.rtt_s)]
-    text = f"the choice changes at {', '.join(crossings)}" if crossings else "the choice is the same at every bandwidth"
-    stdout_console().print(text, markup=False, soft_wrap=True)
+        write_json(_as_json(opened, made, front, planner))
+    else:
+        _show(planner, made, front, explain=explain)
+    if plot is not None:
+        _draw(planner, made, front, opened, plot)
 
 
-def _parsed(parse: Any, option: str, text: str) -> float:
-    from suture_protocol.errors import UsageError
+def _show(planner: Planner, made: Plan, front: tuple[Choice, ...], *, explain: bool) -> None:
+    from suture.planning import tables
 
-    try:
-        return float(parse(text))
-    except ValueError as error:
-        raise UsageError(f"{option}: {error}") from error
-
-
-def _constraints(
-    bundle: Bundle, deadline_s: float | None, privacy_floor: str | None, codecs: list[str] | None
-) -> Constraints:
-    from suture_partitioner.types import Constraints
-    from suture_protocol.codecs.registry import codec_ids
-    from suture_protocol.errors import BundleError, UsageError
-
-    for codec in codecs or ():
-        if codec not in codec_ids():
-            raise UsageError(f"--codec {codec}: no such codec; there are: {', '.join(codec_ids())}")
-    if privacy_floor is not None:
-        try:
-            bundle.cut(privacy_floor)
-        except BundleError as error:
-            raise UsageError(f"--privacy-floor: {error}") from error
-    return Constraints(deadline_s=deadline_s, privacy_floor=privacy_floor, codecs=tuple(codecs) if codecs else None)
+    if explain:
+        tables.show_words(made)
+    else:
+        tables.show_plan(made)
+    if front:
+        tables.show_front(front, made.chosen)
+    tables.show_notes(planner, made)
 
 
-def _load(path: Path, bundle: Bundle) -> Profile:
-    from suture_partitioner.profile_file import load_profile
-    from suture_protocol.errors import UsageError
+def _draw(planner: Planner, made: Plan, front: tuple[Choice, ...], bundle: Bundle, path: Path) -> None:
+    from suture.planning.chart import drawing
 
-    try:
-        profile = load_profile(path)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    if profile.bundle_digest != bundle.digest:
-        raise UsageError(
-            f"{path} was measured for {profile.network} {profile.bundle_digest[:12]}, {bundle.path} holds "
-            f"{bundle.name} {bundle.digest[:12]}; measure again with `suture profile {bundle.path}`"
-        )
-    return profile
+    weights = ", random weights" if bundle.manifest.network.weights == "random" else ""
+    path.write_text(drawing(planner, made, f"{bundle.name}{weights}", front), encoding="utf-8")
+    stderr_console().print(f"drawing written to {path}", markup=False, soft_wrap=True)
 
 
-def _as_json(choice: Choice) -> dict[str, Any]:
+def _as_json(bundle: Bundle, made: Plan, front: tuple[Choice, ...], planner: Planner) -> dict[str, Any]:
+    crossovers = planner.crossovers(rtt_s=made.link.rtt_s)
+    return {
+        "network": bundle.name,
+        "bundle": bundle.digest,
+        "weights": bundle.manifest.network.weights,
+        "link": dataclasses.asdict(made.link),
+        "objective": made.objective,
+        "chosen": _choice(made.chosen),
+        "rejected": [_choice(choice) for choice in made.rejected],
+        "notes": list(made.notes),
+        "crossovers": [
+            {"bandwidth_bps": c.bandwidth_bps, "below": c.below.cut_id, "above": c.above.cut_id} for c in crossovers
+        ],
+        **({"pareto": [_choice(choice) for choice in front]} if front else {}),
+    }
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
     made = dataclasses.asdict(choice)
     made["steps"]["total_s"] = choice.steps.total_s
+    made["cloud_s"] = choice.cloud_s
     return made
-
-
-def _show(made: Plan) -> None:
-    from rich.table import Table
-
-    from suture_protocol.units import format_time
-
-    steps = [field.name for field in dataclasses.fields(made.chosen.steps)]
-    table = Table(title="chosen first, then what lost, fastest first", title_justify="left")
-    for name in ("cut", "codec", "payload", *(s.removesuffix("_s") for s in steps), "total", "why not"):
-        table.add_column(name, justify="left" if name in ("cut", "codec", "why not") else "right")
-
-    def row(choice: Choice, reason: str) -> None:
-        times = (format_time(getattr(choice.steps, step)) for step in steps)
-        total = format_time(choice.steps.total_s)
-        table.add_row(choice.cut_id, choice.codec, size_text(choice.payload_bytes), *times, total, reason)
-
-    row(made.chosen, "chosen")
-    for choice in made.rejected[:_SHOWN]:
-        row(choice, choice.reason)
-    stdout_console().print(table)

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suture.console import examples, stdout_console
+from suture.console import examples, stderr_console
 from suture.units import FACTOR_HELP, PRECISION_HELP, emulated, in_force, open_heads, profiling_bar, slowed
 
 if TYPE_CHECKING:
     from suture_models.bundle import Bundle
     from suture_partitioner.types import Profile
 
-_TOP_LAYERS = 5
-_IMAGES = 6
+_IMAGES = 16
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +23,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         "profile",
         epilog=examples(
-            "suture profile bundles/mobilenet_v2 --engine openvino --out edge.json",
+            "suture profile bundles/mobilenet_v2 --engine openvino --out edge.json --plot edge.svg",
             "suture profile bundles/mobilenet_v2 --engine torch --out cloud.json",
             "suture profile bundles/unet --images radiographs/ --device-factor 8 --out slow.json",
             "suture profile bundles/unet --device-factor pi-4 --out pi.json",
@@ -44,23 +43,37 @@ def profile(
     device_factor: Annotated[str | None, typer.Option(metavar="FACTOR|BOARD", help=FACTOR_HELP)] = None,
     images: Annotated[Path | None, typer.Option(help="Inputs to measure with. Default: the package's own.")] = None,
     budget: Annotated[float, typer.Option(min=1, help="Seconds to spend.")] = 45.0,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw times and payloads of cuts and layers, as SVG.")
+    ] = None,
 ) -> None:
     """Measure each layer and cut of a bundle on this device; `--engine torch` measures the tails.
 
-    The other load on the machine goes into the figures: measure when it is quiet.
+    Cuts for which there is no time are predicted from the layers' times, and marked. Ctrl-C loses nothing: the same
+    command goes on where it was. Another load on the machine spoils the figures a little: measure when it is quiet.
     """
+    from suture.profiling import tables
     from suture_partitioner.profile_file import save_profile
     from suture_protocol.errors import UsageError
 
     if engine == "torch" and device_factor is not None:
         raise UsageError("--device-factor emulates a slow unit; the tails (--engine torch) run on the cloud")
     _check_writable(out)
+    if plot is not None:
+        from suture.planning.options import check_drawing
+
+        check_drawing(plot)
     if engine == "torch":
         measured = _tails(bundle, device, threads, budget)
     else:
         measured = _heads(bundle, engine, precision, threads, device_factor, images, budget)
     save_profile(measured, out)
-    _show(measured)
+    tables.show(measured)
+    if plot is not None:
+        from suture.profiling.chart import drawing
+
+        plot.write_text(drawing(measured, _weights(bundle)), encoding="utf-8")
+        stderr_console().print(f"drawing written to {plot}", markup=False, soft_wrap=True)
 
 
 def _check_writable(out: Path) -> None:
@@ -77,23 +90,28 @@ def _check_writable(out: Path) -> None:
         raise UsageError(f"--out {out}: the folder cannot be written to")
 
 
+def _announce(budget_s: float) -> None:
+    stderr_console().print(f"measuring for up to {budget_s:.0f} s; Ctrl-C keeps what is done", markup=False)
+
+
 def _tails(bundle: Path, device: str, threads: int, budget_s: float) -> Profile:
     import torch
 
-    from suture_cloud.profiling import measure_tails
+    from suture_cloud.profiling import measure_tails, partial_profile
     from suture_cloud.tail import Tails, choose_device
     from suture_models.bundle import open_bundle
 
     torch.set_num_threads(threads)
+    tails = Tails(open_bundle(bundle), choose_device(device))
+    _announce(budget_s)
     with profiling_bar() as progress:
-        tails = Tails(open_bundle(bundle), choose_device(device))
-        return measure_tails(tails, budget_s=budget_s, progress=progress)
+        return measure_tails(tails, budget_s=budget_s, progress=progress, resume=partial_profile(tails))
 
 
 def _heads(
     bundle: Path, engine: str, precision: str, threads: int, asked: str | None, images: Path | None, budget_s: float
 ) -> Profile:
-    from suture_edge.profiling import measure_edge, time_of
+    from suture_edge.profiling import measure_edge, partial_profile, time_of
     from suture_models.calibration import calibration_inputs
     from suture_protocol.errors import UsageError
 
@@ -105,17 +123,20 @@ def _heads(
     except UsageError as error:
         raise UsageError(str(error).replace("--calibration", "--images", 1)) from error
     samples = found[:: max(len(found) // _IMAGES, 1)][:_IMAGES]
+    factor = 1.0 if device is None else device.factor
+    _announce(budget_s)
     with in_force(device, heads) as said, profiling_bar() as progress:
         preprocess_s = time_of(slow(lambda: _read_one(heads.bundle, images)))
         return measure_edge(
             heads,
             samples,
             budget_s=budget_s,
-            device_factor=1.0 if device is None else device.factor,
+            device_factor=factor,
             emulated=said,
             slow=slow,
             preprocess_s=preprocess_s,
             progress=progress,
+            resume=partial_profile(heads, samples, factor),
         )
 
 
@@ -138,25 +159,8 @@ def _read_one(bundle: Bundle, images: Path | None) -> None:
         return
 
 
-def _show(profile: Profile) -> None:
-    from rich.table import Table
+def _weights(bundle: Path) -> str:
+    """What a drawing says of weights that were never trained."""
+    from suture_models.bundle import open_bundle
 
-    from suture_protocol.units import format_time
-
-    emulated = f", emulated {profile.device_factor:g} times slower" if profile.device_factor != 1 else ""
-    title = f"{profile.network}, {profile.variant_id or profile.engine} on {profile.device.get('cpu', '?')}{emulated}"
-    stdout_console().print(title, markup=False, soft_wrap=True)
-    table = Table()
-    for name in ("cut", "head" if profile.side == "edge" else "tail", "least", "codec", "payload", "samples"):
-        table.add_column(name, justify="left" if name in ("cut", "codec") else "right")
-    for cut_id, timing in profile.cuts.items():
-        codec = ", ".join(f"{name} {format_time(seconds)}" for name, seconds in timing.codec_s.items())
-        sizes = ", ".join(f"{size:,}" for size in timing.payload_bytes.values())
-        samples = str(timing.samples) if timing.samples else "interpolated"
-        times = (format_time(timing.compute_s), format_time(timing.compute_min_s))
-        table.add_row(cut_id, *times, codec, sizes, samples)
-    stdout_console().print(table)
-    top = sorted(profile.layers_s.items(), key=lambda row: -row[1])[:_TOP_LAYERS]
-    if top:
-        text = ", ".join(f"{name} {format_time(seconds)}" for name, seconds in top)
-        stdout_console().print(f"slowest of {len(profile.layers_s)} layers: {text}", markup=False, soft_wrap=True)
+    return ", random weights" if open_bundle(bundle).manifest.network.weights == "random" else ""

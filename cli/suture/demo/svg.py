@@ -63,3 +63,10 @@ def drawing(width: float, height: float, label: str, parts: list[str]) -> str:
         f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}" '
         f'style="max-width:{width:g}px">{"".join(parts)}</svg>'
     )
+
+
+def document(width: float, height: float, label: str, parts: list[str]) -> str:
+    """A drawing as a file of its own, on white."""
+    inner = drawing(width, height, label, [rect(0, 0, width, height, "#ffffff"), *parts])
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" font-family="sans-serif" '
+    return inner.replace("<svg ", head, 1) + "\n"

@@ -1,0 +1,1 @@
+"""The parts of `suture plan`: its tables and its drawing."""

@@ -1,0 +1,1 @@
+"""How `suture profile` shows a profile: tables and a drawing."""
