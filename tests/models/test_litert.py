@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +104,12 @@ def test_a_head_that_takes_too_long_takes_the_later_ones_with_it(
     assert problems == ["LiteRT's converter takes more than 0 s of processor time"] * 2
 
 
-def test_a_strided_convolution_of_volumes_is_converted(tmp_path: Path):
+def test_a_strided_convolution_and_a_pooling_of_volumes_are_converted(tmp_path: Path):
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Conv3d(1, 4, 3, stride=2, padding=1), nn.ReLU()).eval()
-    volume = np.random.default_rng(5).normal(size=(1, 1, 8, 8, 8)).astype(np.float32)
+    module = nn.Sequential(nn.Conv3d(1, 4, 3, stride=2, padding=1), nn.ReLU(), nn.MaxPool3d(3, 2, 1)).eval()
+    volume = np.random.default_rng(5).normal(size=(1, 1, 8, 10, 12)).astype(np.float32)
     spec = TensorSpec(name="input", shape=volume.shape, dtype="float32")
-    made = head(tmp_path, "strided")
+    made = replace(head(tmp_path, "volumes"), outputs=("max_pool3d",))
     assert list(convert_heads(export_network(module, spec).program, [volume], [made])) == [""]
     from ai_edge_litert.interpreter import Interpreter
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from suture_models.guard import one_line, quiet_stderr
 from suture_models.litertgraph import ordered_outputs
 from suture_models.manifest import LAST_CUT, Cut, QuantParams, TensorSpec
-from suture_models.program import Program, ProgramNode, subgraph
+from suture_models.program import Program, subgraph
 from suture_models.quantisers.litertflat import last_layer, recipe, with_corrected_biases
 from suture_models.quantisers.rounding import Shift
 from suture_protocol.errors import BundleError
@@ -94,26 +94,6 @@ def without_dead_channels(program: Program) -> Program:
         rows[rows.abs().amax(dim=1) < least, 0] = least
         weights[reference["w"]] = rows.reshape(weight.shape)
     return dataclasses.replace(program, weights=weights)
-
-
-def with_padding_apart(program: Program) -> Program:
-    """The program with the padding of strided 3D convolutions as an operation of its own, which computes the same.
-
-    LiteRT's converter (litert-torch 0.10) crashes on one that pads by itself and not on this.
-    """
-    nodes: list[ProgramNode] = []
-    for node in program.nodes:
-        padding = node.args[4] if node.target == "aten.conv3d.default" and len(node.args) > 4 else None
-        if isinstance(padding, list) and any(padding) and max(node.args[3]) > 1:
-            source, weight, bias, stride, _, *rest = node.args
-            widths = [width for axis in reversed(padding) for width in (axis, axis)]
-            padded = f"{node.name}_padded"
-            pad = ProgramNode(name=padded, target="aten.constant_pad_nd.default", args=(source, widths), kwargs={})
-            args = ({"n": padded}, weight, bias, stride, [0] * len(padding), *rest)
-            nodes += [pad, dataclasses.replace(node, args=args)]
-        else:
-            nodes.append(node)
-    return dataclasses.replace(program, nodes=tuple(nodes))
 
 
 def _widest(observed: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -104,13 +104,15 @@ def _environment() -> dict[str, str]:
 
 
 def _work(folder: Path, limit_s: int, answers: IO[str]) -> None:
-    from suture_models.quantisers.litert import convert, with_padding_apart, without_dead_channels
+    from suture_models.quantisers.litert import convert, without_dead_channels
+    from suture_models.quantisers.litertvolumes import with_plain_volumes
     from suture_models.quantisers.rounding import output_shifts
     from suture_models.zoo.threads import torch_threads
 
     with torch_threads(1), np.load(folder / _INPUTS) as stored:
         inputs = [stored[name] for name in stored.files]
-        program = with_padding_apart(without_dead_channels(load_program(folder / _PROGRAM, folder / _WEIGHTS)))
+        program = without_dead_channels(load_program(folder / _PROGRAM, folder / _WEIGHTS))
+        program = with_plain_volumes(program, inputs[0])
         shifts = output_shifts(program, inputs, "int8")
         for row in json.loads((folder / _JOB).read_text(encoding="utf-8")):
             problem = ""
