@@ -199,13 +199,14 @@ class Planning:
                 self._cloud.probe()  # its outcome is there when this unit has measured itself
             edges = [self._profile(heads, images, preprocess_s) for heads in self._variants.values()]
             how = self._settings
+            narrowed = how.constraints.accuracy_budget is not None
             planner = Planner(
                 self._bundle.manifest,
                 edges,
                 cloud,
                 how.constraints,
                 objective=how.objective,
-                accuracy=read_accuracy(self._bundle),
+                accuracy=read_accuracy(self._bundle) if narrowed else None,
                 power=how.power,
             )
             self._corrections = Corrections(edges, cloud)

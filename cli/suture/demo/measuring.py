@@ -13,13 +13,14 @@ from suture.demo.arms import Arms
 from suture.demo.preparing import heads_of
 from suture.demo.settings import ARMS, MIDDLE
 from suture_edge.client import CloudClient
+from suture_edge.settings import UnitSettings
 from suture_models.bundle import Bundle, open_bundle
 from suture_models.preprocess import preprocess
 from suture_models.walk import read_bytes, read_file
 from suture_partitioner.types import Plan
 from suture_simulators.device import dilate, limit_isa
 from suture_simulators.experiments.types import Report
-from suture_simulators.experiments.ways import Outcome, Prepared, Ways
+from suture_simulators.experiments.ways import TIMEOUT_S, Outcome, Prepared, Ways
 
 #: A way whose samples took this long together gets no further ones.
 _ARM_BUDGET_S: Final = 2.0
@@ -50,7 +51,8 @@ def measure(config: dict[str, Any], client: CloudClient, tell: Report) -> dict[s
             tell(place * config["repeats"] + done, total, f"{name}: {text}")
 
         heads = heads_of(bundle, "int8", slow)
-        arms = Arms(Ways(heads, client, study, slow, factor, _opener(Path(pair["study"]))))
+        settings = UnitSettings(device_factor=factor, timeout_s=TIMEOUT_S)
+        arms = Arms(Ways(heads, client, study, slow, settings, _opener(Path(pair["study"]))))
         base = {"network": bundle.name, "study": pair["name"], "before_s": study.before_s}
         entries.append({**base, **_compare(arms, study, config, told)})
         heads.close()
