@@ -74,6 +74,9 @@ bench: $(BENCHED:%=bundles/%/manifest.json) bundles/resnet50/manifest.json ## me
 	  $$python bench_link.py || status=1; \
 	  $$python bench_device.py ../../bundles/mobilenet_v2 ../../bundles/resnet50 || status=1; \
 	  $$python bench_backends.py --bundle $$trained || status=1; \
+	  $$python bench_prediction.py ../../bundles/mobilenet_v2 ../../bundles/resnet50 || status=1; \
+	  $$python bench_replan.py ../../bundles/resnet50 || status=1; \
+	  $$python bench_mincut.py || status=1; \
 	  if [ -n "$${SUTURE_DATA:-}" ]; then \
 	    $$python bench_pneumonia.py --data "$$SUTURE_DATA" --bundle $$trained || status=1; \
 	  else echo "bench_pneumonia: left out, SUTURE_DATA is not set"; fi; exit $$status
