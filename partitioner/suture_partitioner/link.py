@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from suture_partitioner.dispersion import MIN_SPACING_S, dispersion
+from suture_partitioner.pacing import Pacing
 from suture_partitioner.types import LinkEstimate
 
 #: What is assumed before anything was sent: a middling mobile uplink. Any first request replaces it.
@@ -33,7 +34,7 @@ _FIRST_WINDOW_BYTES: Final = 10 * 1_400
 _SEGMENT_BYTES: Final = 1_400
 
 #: Samples that the median is taken over while the link is steady; `_changed` tells what a change leaves of them.
-WINDOW: Final = 12
+WINDOW: Final = 24
 #: Where two samples in a row are beyond this factor from the median, on the same side, the link has changed: those
 #: before are dropped. On a link whose samples scatter, it takes three standard deviations of that.
 CHANGE: Final = 1.35
@@ -102,7 +103,7 @@ class LinkEstimator:
         self._samples = 0
         self._measured_at_s = prior.measured_at_s
         self._scatter = 0.0
-        self._lifted_s = -math.inf
+        self._pacing = Pacing()
         self._stalled_s = 0.0
         self._stalled_at_s = prior.measured_at_s
 
@@ -157,9 +158,8 @@ class LinkEstimator:
         mean_bps = self._mean(padding_bytes, round_trip_s)
         rate_bps = 8 * padding_bytes / max(spacing_s, MIN_SPACING_S / 2)
         rate_bps = min(rate_bps, _MAX_ABOVE_MEAN * mean_bps)
-        if mean_bps > 12 * padding_bytes / self.estimate().rtt_s and now_s - self._lifted_s > _MEMORY_S:
-            # TCP may have paced it (BBR, after a pause): the link carries that or more. Now and then, try.
-            self._lifted_s = now_s
+        if self._pacing.to_try(rate_bps, padding_bytes, self.estimate().rtt_s, now_s):
+            self._rates.clear()
             mean_bps = rate_bps = max(rate_bps, self._prior.bandwidth_bps)
         self._add(rate_bps, now_s, least_bps=mean_bps)
 
@@ -172,6 +172,7 @@ class LinkEstimator:
             now_s: When that was.
         """
         self._note_stall(max(waited_s - self._expected_s(payload_bytes), 0.0), now_s)
+        self._pacing.forget()
         most_bps = 8 * payload_bytes / max(waited_s, MIN_SPACING_S)
         if most_bps < self.estimate().bandwidth_bps:
             self._add(most_bps, now_s)

@@ -140,14 +140,16 @@ def test_another_units_requests_are_in_the_wait_and_stat_passes_the_routine_ones
     with CloudClient(cloud.address, PlainChannels(insecure=True), pulse=None) as other:
         other.connect()
         cloud.executor.hold()
+        cloud.executor.started.clear()  # the requests above set it
         waiting = [other.submit(wide_request(bundle))]
-        until(lambda: edge.load_samples()[-1].load.requests == 1 and not cloud.server._dispatcher._ahead)
+        assert cloud.executor.started.wait(10)
         waiting += [other.submit(wide_request(bundle)) for _ in range(4)]
         urgent = other.submit(wide_request(bundle, priority=Priority.STAT))
-        until(lambda: edge.load_samples()[-1].load.requests == 6)
+        until(lambda: len(cloud.server._dispatcher._ahead) == 5)
         seen = len(edge.load_samples())
-        until(lambda: len(edge.load_samples()) > seen)
+        until(lambda: len(edge.load_samples()) > seen + 1)  # the first one may have been on its way
         busy = edge.load_samples()[-1].load
+        assert busy.requests == 6
         # One is with the executor, overdue by now; four routine ones and a STAT one wait.
         assert busy.routine_wait_s == pytest.approx(5 * busy.stat_wait_s)
         assert busy.stat_wait_s > 0
