@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 from suture.console import stdout_console
@@ -41,9 +42,11 @@ def versions() -> dict[str, str]:
 
 
 def write_report(what: str, lines: Sequence[str], configuration: Mapping[str, Any], suffix: str = "") -> Path:
-    """Writes `<what>_<machine>_<date>.md` beside this file and shows it."""
+    """Writes `<what>_<machine>_<date>.md` beside this file, with a letter where that is there, and shows it."""
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    path = Path(__file__).parent / f"{what}_{suffix or machine_name()}_{today}.md"
+    stem = f"{what}_{suffix or machine_name()}_{today}"
+    paths = (Path(__file__).parent / f"{stem}{letter}.md" for letter in ("", *ascii_lowercase[1:]))
+    path = next(path for path in paths if not path.exists())
     rows = {**configuration, "device": dict(device_fingerprint()), "versions": versions()}
     text = [f"# {what}", "", *lines, "", "## Configuration", ""]
     text += [f"- {name}: {_text(value)}" for name, value in rows.items()]
