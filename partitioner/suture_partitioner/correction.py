@@ -9,8 +9,9 @@ from typing import Final
 
 from suture_partitioner.types import Correction, Profile
 
-#: The median of so many ratios counts: two outliers among five do not move it far, and three new ones do.
-WINDOW: Final = 5
+#: The median of so many ratios counts: five slow ones move it, a burst of three or four on a busy processor does not
+#: (with a window of five, bursts moved the cut 27 times in ten minutes of a steady link).
+WINDOW: Final = 9
 #: Of fewer there is no median worth the name.
 LEAST: Final = 3
 #: Nearer to 1 than this is what measured times scatter by, not news; a plan does not change for it.
@@ -28,7 +29,7 @@ class Corrections:
     """Follows live timings and says what to multiply the profiles by. Not thread-safe.
 
     The correction is the median of the last `WINDOW` ratios of measured to profiled time, one window per variant for
-    the heads and one for all tails. A processor that is throttled, or recovers, is noticed within three requests.
+    the heads and one for all tails. A processor that is throttled, or recovers, is noticed within five requests.
     Not given: which cuts a ratio holds for. One taken at one cut is applied to all cuts of its variant.
 
     Args:
