@@ -58,7 +58,7 @@ class Command:
     def rows(self, *arguments: object, status: int = 0) -> list[dict[str, Any]]:
         """What it prints with `--json`, which must be all that it prints on stdout."""
         done = self.run(*arguments, "--json")
-        assert done.returncode == status, done.stderr
+        assert done.returncode == status, f"exit {done.returncode}: {done.stderr or done.stdout}"
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     @contextmanager

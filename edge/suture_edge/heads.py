@@ -61,6 +61,8 @@ class Heads:
         self._lock = threading.Lock()
         #: Engines keep graphs and other state while they load: one head at a time.
         self._loading = threading.RLock()
+        #: The head that was made and is not in use yet: while a slow device is emulated, it waits here.
+        self._coming: list[_Kept] = []
         self._maker = _Maker(self)
         self._failed: set[str] = set()
 
@@ -107,29 +109,39 @@ class Heads:
             return {cut_id: kept.memory_bytes for cut_id, kept in self._kept.items()}
 
     def close(self) -> None:
-        """Stops making heads and frees every one, each when it is not running."""
+        """Stops making heads and frees every one, each when it is not running.
+
+        Waits for a head that is being made: Python ends a background thread that is inside an engine when the process
+        ends by unwinding it, which C++ answers by aborting the process. From here on that thread touches no engine.
+        """
         self._maker.close()
-        with self._lock:
-            gone = list(self._kept.values())
-            self._kept.clear()
-        for kept in gone:
-            kept.close()
+        with self._loading:
+            with self._lock:
+                gone = [*self._kept.values(), *self._coming]
+                self._kept.clear()
+                self._coming.clear()
+            for kept in gone:
+                kept.close()
 
     def make(self, cut: Cut) -> None:
         """Makes the head of `cut` ready, as `want` promises; does not raise for what a bundle or engine lacks."""
         try:
             # Stretched as a whole, but without keeping others from loading meanwhile.
-            made = self._slow(lambda: self._warmed(cut))()
+            self._slow(lambda: self._warmed(cut))()
         except SutureError as error:
             self._failed.add(cut.id)
             _log.warning("the head of cut %s cannot be made ready: %s", cut.id, error)
             return
-        with self._lock:
-            wanted = cut.id not in self._kept and not self._maker.closed
-        if wanted:
-            self._keep(cut, made, used=False)
-        else:
-            made.close()
+        with self._loading:
+            if self._maker.closed:
+                return
+            made = self._coming.pop()
+            with self._lock:
+                wanted = cut.id not in self._kept
+            if wanted:
+                self._keep(cut, made, used=False)
+            else:
+                made.close()
 
     def _prepared(self, cut: Cut) -> _Kept:
         with self._lock:
@@ -144,13 +156,16 @@ class Heads:
             head = load_head(self.engine, self.bundle, self.variant, cut, threads=self.threads)
             return self._keep(cut, _Kept(head, 0), used=True)
 
-    def _warmed(self, cut: Cut) -> _Kept:
+    def _warmed(self, cut: Cut) -> None:
+        """Loads a head and runs it once, unless all are being closed."""
         with self._loading:
+            if self._maker.closed:
+                return
             before = _resident_bytes()
             head = load_head(self.engine, self.bundle, self.variant, cut, threads=self.threads)
             spec = self.bundle.manifest.network.input
             head.run(np.zeros(spec.shape, spec.dtype))
-            return _Kept(head, max(_resident_bytes() - before, 0))
+            self._coming[:] = [_Kept(head, max(_resident_bytes() - before, 0))]
 
     def _keep(self, cut: Cut, kept: _Kept, *, used: bool) -> _Kept:
         """Takes a head in; one that was not used yet goes before the one in force, so that neither drives it out."""

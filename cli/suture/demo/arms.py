@@ -24,7 +24,8 @@ class Arms:
     def plan(self) -> Plan:
         """The plan for the link as the traffic has shown it so far; sets the best middle cut."""
         plan = self._ways.plan()
-        inner = [c for c in (plan.chosen, *plan.rejected) if c.cut_id not in (INPUT_CUT, LAST_CUT)]
+        allowed = (choice for choice in (plan.chosen, *plan.rejected) if not choice.broken)
+        inner = [choice for choice in allowed if choice.cut_id not in (INPUT_CUT, LAST_CUT)]
         self.middle = min(inner, key=lambda choice: choice.steps.total_s, default=None)
         return plan
 

@@ -136,10 +136,11 @@ def _middle(arms: Arms, found: list[Outcome]) -> dict[str, Any] | None:
 
 def _plan(plan: Plan, cut: str) -> dict[str, Any]:
     """The plan as data; `predicted_s` is that of the cut that was in use, which may have changed on the way."""
-    used = next((c for c in (plan.chosen, *plan.rejected) if c.cut_id == cut), plan.chosen)
+    used = next((c for c in (plan.chosen, *plan.rejected) if c.cut_id == cut and not c.broken), plan.chosen)
+    rejected = sorted(plan.rejected, key=lambda choice: bool(choice.broken))  # what was possible comes first
     return {
         "chosen": dataclasses.asdict(plan.chosen),
         "predicted_s": used.steps.total_s,
-        "rejected": [dataclasses.asdict(c) | {"total_s": c.steps.total_s} for c in plan.rejected[:_REJECTED_KEPT]],
+        "rejected": [dataclasses.asdict(c) | {"total_s": c.steps.total_s} for c in rejected[:_REJECTED_KEPT]],
         "link_estimate": dataclasses.asdict(plan.link),
     }

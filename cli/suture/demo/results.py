@@ -133,7 +133,7 @@ def finding(outputs: Mapping[str, Any], spec: NetworkSpec, study: Study) -> dict
 def why(entry: Mapping[str, Any]) -> str:
     """Why the plan chose as it did: what the next best would have cost more."""
     for lost in entry["plan"]["rejected"]:
-        if lost["cut_id"] != entry["cut"] and not lost["reason"].startswith("can be forced"):
+        if lost["cut_id"] != entry["cut"] and not lost["broken"]:
             return f"next best, cut {cut_title(lost['cut_id'])}: {lost['reason']}"
     return "nothing else was possible"
 
