@@ -106,6 +106,10 @@ verify-imagenet: $(IMAGENET:%=bundles/imagenet/%/manifest.json) ## INT8 against 
 	  $(BIN)/suture verify bundles/imagenet/$$n --images "$${SUTURE_DATA:?}/weights/sanity_photos" --count 5 --min-cosine 0.99 || status=1; \
 	done; exit $$status
 
+.PHONY: fuzz
+fuzz: $(DEV) $(HOUSE) ## a million damaged payloads against every decoder
+	@$(BIN)/python -m tests.protocol.fuzz $(ARGS)
+
 .PHONY: wheel
 wheel: $(DEV) $(HOUSE) ## build dist/suture-*.whl
 	@$(BIN)/python -m hatchling build -t wheel

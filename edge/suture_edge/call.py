@@ -7,6 +7,7 @@ touched under one lock only.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -17,7 +18,7 @@ from suture_edge.uploads import Upload
 from suture_protocol import codes
 from suture_protocol.address import Address
 from suture_protocol.errors import LinkError, LocalProtocolError, ProtocolError, Refused, SutureError
-from suture_protocol.events import Cancel, Event, Hello, Received, Refusal, Result, Welcome
+from suture_protocol.events import Cancel, Event, Hello, Priority, Received, Refusal, Result, Welcome
 from suture_protocol.frames import encode
 from suture_protocol.service import SERVICE, SESSION_METHOD
 from suture_protocol.session import Session
@@ -72,6 +73,7 @@ class SessionCall:
         self._next_id = 1
         self._welcome: Welcome | None = None
         self._error: SutureError | None = None
+        self._held_until_s = -math.inf
         self._heard_at_s = self._moved_at_s = clock()
         self._call: Any = None
         self._call = channel.stream_stream(f"/{SERVICE}/{SESSION_METHOD}")(self._frames())
@@ -132,6 +134,12 @@ class SessionCall:
             self._control.append(event)
             self._changed.notify_all()
 
+    def hold(self, until_s: float) -> None:
+        """Sends nothing routine until then; what the transport has taken by now cannot be called back."""
+        with self._changed:
+            self._held_until_s = until_s
+            self._changed.notify_all()
+
     def cancel(self, upload: Upload) -> None:
         """Stops an upload; a request already started is cancelled at the cloud, too."""
         with self._changed:
@@ -167,7 +175,8 @@ class SessionCall:
         with self._changed:
             # Being asked for the next frame means that the one before was taken: the path is moving.
             self._moved_at_s = self._clock()
-            self._changed.wait_for(self._has_next)
+            while not self._has_next():
+                self._changed.wait(self._hold_left_s())
             if self._error is not None:
                 return None
             event, upload = self._pop()
@@ -184,10 +193,16 @@ class SessionCall:
     def _has_next(self) -> bool:
         return bool(self._error or self._control or self._ready_upload())
 
+    def _hold_left_s(self) -> float | None:
+        left_s = self._held_until_s - self._clock()
+        return left_s if left_s > 0 else None
+
     def _ready_upload(self) -> Upload | None:
         if self._session.state is not State.OPEN:
             return None
-        ready = (u for u in self._uploads if u.request_id or self._session.room_for(u.start))
+        held = self._hold_left_s() is not None
+        free = (u for u in self._uploads if not held or u.request.priority > Priority.ROUTINE)
+        ready = (u for u in free if u.request_id or self._session.room_for(u.start))
         return min(ready, key=lambda u: u.rank, default=None)
 
     def _pop(self) -> tuple[Event, Upload | None]:

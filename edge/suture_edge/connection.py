@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -13,6 +14,7 @@ from suture_edge.channels import ChannelFactory
 from suture_edge.heartbeat import Heartbeat, ProbeSample, Pulse, RttSample
 from suture_edge.lane import BULK_BYTES, Lane
 from suture_edge.results import LoadSample, PendingResult
+from suture_edge.sockets import limit_unsent
 from suture_edge.uploads import CloudRequest
 from suture_protocol.address import Address
 from suture_protocol.errors import SutureError
@@ -22,6 +24,9 @@ _log = logging.getLogger(__name__)
 
 #: Load reports kept: the last half minute of pongs at four a second.
 _LOADS: Final = 120
+#: An urgent request holds routine ones for no longer than this and what its payload takes at such a rate.
+_HOLD_S: Final = 1.0
+_HOLD_BPS: Final = 1e6
 
 
 class Connection:
@@ -29,7 +34,9 @@ class Connection:
 
     Urgent requests overtake waiting ones of the same lane; but what the transport has taken cannot be overtaken, and
     it takes megabytes. So urgent requests that meet bulk use an express lane, a session with a TCP connection of its
-    own. It is opened when the first bulk is handed in: once the path is full, connecting takes several seconds.
+    own. It is opened when the first bulk is handed in: once the path is full, connecting takes several seconds. And
+    while an urgent one is on its way, the routine lane is held, since two TCP connections share a link evenly whatever
+    they carry; not for long, since an urgent one may wait in the cloud, too.
 
     Args:
         address: The cloud's.
@@ -52,7 +59,10 @@ class Connection:
         self._hello = hello
         self._clock = clock
         self._lock = threading.Lock()
+        self._holding = threading.Lock()
         self._express: Lane | None = None
+        self._urgent = 0
+        self._held_until_s = -math.inf
         self._heartbeat: Heartbeat | None = None
         self._loads: deque[LoadSample] = deque(maxlen=_LOADS)
         self._routine = Lane(channels.open(address), address, hello, self._routine_ended, clock, self._heard)
@@ -77,6 +87,7 @@ class Connection:
         until_s = self._clock() + timeout_s
         try:
             welcome = self._routine.call.wait_welcome(timeout_s)
+            limit_unsent(self._address)
             if self._heartbeat is not None:
                 self._heartbeat.start(max(until_s - self._clock(), 0.1))
         except SutureError:
@@ -116,11 +127,10 @@ class Connection:
         """
         if request.priority > Priority.ROUTINE:
             lane = self._express_lane() if self._routine.bulk_under_way() else self._routine
-        else:
-            lane = self._routine
-            if len(request.payload) > BULK_BYTES:
-                self._express_lane()
-        return lane.submit(request)
+            return self._overtaking(lane, request)
+        if len(request.payload) > BULK_BYTES:
+            self._express_lane()
+        return self._routine.submit(request)
 
     def close(self) -> None:
         """Ends it; what is in flight fails with a LinkError."""
@@ -143,6 +153,25 @@ class Connection:
         if stale is not None:
             stale.close()
         return lane
+
+    def _overtaking(self, lane: Lane, request: CloudRequest) -> PendingResult:
+        """Submits an urgent request and holds the routine lane until it is answered, or should have arrived."""
+        until_s = self._clock() + _HOLD_S + 8 * len(request.payload) / _HOLD_BPS
+        self._hold(1, until_s)
+        try:
+            pending = lane.submit(request)
+        except SutureError:
+            self._hold(-1)
+            raise
+        pending.when_settled(lambda: self._hold(-1))
+        return pending
+
+    def _hold(self, more: int, until_s: float = -math.inf) -> None:
+        # One lock around both: a hold must not overtake the release before it.
+        with self._holding:
+            self._urgent += more
+            self._held_until_s = max(self._held_until_s, until_s) if self._urgent else -math.inf
+            self._routine.call.hold(self._held_until_s)
 
     def _heard(self, load: Load, at_s: float, waited_s: float | None = None) -> None:
         with self._lock:

@@ -130,13 +130,16 @@ class Planning:
         """This unit's profile of its first variant, measured on first use and kept."""
         return self._profile(next(iter(self._variants.values())), images, preprocess_s)
 
-    def learn(self, result: CloudResult) -> None:
-        """Takes a finished request into the link estimate."""
+    def learn(self, result: CloudResult, *, alone: bool) -> None:
+        """Takes a finished request into the link estimate; `alone` tells that no other was on its way before it."""
         arrivals = [(a.offset_end, a.at_s) for a in result.arrivals]
         took = result.timings
-        round_trip_s = took.total_s - took.waited_s - took.server_s
         self._used_s = time.monotonic()
-        self.link.on_upload(result.payload_bytes, arrivals, round_trip_s, self._used_s)
+        if alone:
+            round_trip_s = took.total_s - took.waited_s - took.server_s
+            self.link.on_upload(result.payload_bytes, arrivals, round_trip_s, self._used_s)
+        else:
+            self.link.on_queued_upload(result.payload_bytes, arrivals, self._used_s)
         if self._used_s - self._kept_s > KEEP_EVERY_S:
             self._keep()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,13 @@ class PendingResult:
         self._lock = threading.Lock()
         self._result: CloudResult | None = None
         self._error: SutureError | None = None
+        self._settled_at_s = 0.0
+        self._callbacks: list[Callable[[], None]] = []
+
+    @property
+    def settled_at_s(self) -> float:
+        """When it was settled, on `time.perf_counter`'s clock."""
+        return self._settled_at_s
 
     @property
     def done(self) -> bool:
@@ -100,16 +108,28 @@ class PendingResult:
         """Tells the cloud that the result is no longer wanted; `wait` then raises, unless the result was faster."""
         self._cancel()
 
-    def succeed(self, result: CloudResult) -> None:
-        """Settles it, unless it is settled already."""
+    def when_settled(self, callback: Callable[[], None]) -> None:
+        """Has `callback` called once it is settled, by the thread that settles it; at once where it is."""
         with self._lock:
             if not self._done.is_set():
-                self._result = result
-                self._done.set()
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def succeed(self, result: CloudResult) -> None:
+        """Settles it, unless it is settled already."""
+        self._settle(result, None)
 
     def fail(self, error: SutureError) -> None:
         """Settles it with an error, unless it is settled already."""
+        self._settle(None, error)
+
+    def _settle(self, result: CloudResult | None, error: SutureError | None) -> None:
         with self._lock:
-            if not self._done.is_set():
-                self._error = error
-                self._done.set()
+            if self._done.is_set():
+                return
+            self._result, self._error, self._settled_at_s = result, error, time.perf_counter()
+            self._done.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()

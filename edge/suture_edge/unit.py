@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
 from numpy.typing import NDArray
 
-from suture_edge.beside import FinishedAlone, first_of
+from suture_edge.beside import FinishedAlone
 from suture_edge.client import CloudClient
 from suture_edge.heads import Heads
-from suture_edge.outputs import readable
 from suture_edge.planning import Planning
-from suture_edge.reach import Reach
 from suture_edge.record import Inference, Work
-from suture_edge.results import CloudResult, PendingResult
-from suture_edge.settings import AUTO, check_settings, codec_for
+from suture_edge.recorder import Recorder
+from suture_edge.results import CloudResult
+from suture_edge.settings import AUTO, check_settings
 from suture_edge.settings import UnitSettings as UnitSettings  # re-exported: it belongs to the unit's interface
-from suture_edge.slowdown import Slowdown, SlowedCodec, full_speed
-from suture_edge.uploads import request_of
-from suture_models.manifest import INPUT_CUT, LAST_CUT, Cut
+from suture_edge.slowdown import Slowdown, full_speed
+from suture_edge.uplink import CLOUD_FAILED, Flight, Uplink
+from suture_models.manifest import LAST_CUT
 from suture_models.picture import Picture
 from suture_models.preprocess import preprocess
 from suture_partitioner.link import LinkEstimator
 from suture_partitioner.load import CloudLoad
 from suture_partitioner.profile import Progress
-from suture_partitioner.types import Choice, Plan, Profile, Steps
-from suture_protocol.errors import CodecError, InputRefused, LinkError, ProtocolError
+from suture_partitioner.types import Choice, Plan, Profile
+from suture_protocol.errors import InputRefused
 from suture_protocol.units import format_time
 
-#: What makes the unit finish an image alone: no path, a cloud that declines, or one that answers nonsense.
-CLOUD_FAILED: Final = (LinkError, ProtocolError, CodecError)
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Begun:
+    """What `Unit.begin` gives and `Unit.finish` takes, once."""
 
-#: Where time is not what counts, an image is not done twice.
-_HURRIED: Final = ("latency", "latency_quantile")
+    state: Inference | Flight
+
+    @property
+    def settled(self) -> bool:
+        """Whether `finish` would not wait."""
+        return isinstance(self.state, Inference) or self.state.pending.done
 
 
 class Unit:
@@ -72,11 +75,13 @@ class Unit:
         self.cloud = cloud
         self.settings = settings or UnitSettings()
         self._slow = slow
-        self._reach = None if cloud is None else Reach(cloud)
         self._planning = Planning(
             self.variants, cloud, self.settings, slow=slow, progress=progress, link=link, load=load
         )
-        self._stems: dict[str, str] = {}
+        self._recorder = Recorder(self.bundle, self.settings)
+        self._uplink: Uplink | None = None
+        if cloud is not None:
+            self._uplink = Uplink(cloud, self._heads_of, self.settings, self._planning, slow)
 
     @property
     def link(self) -> LinkEstimator:
@@ -112,25 +117,59 @@ class Unit:
             PlanError: nothing satisfies the constraints.
             UsageError: the codec does not carry what crosses that cut, or the cloud's address must not be used.
         """
+        return self.finish(self.begin(name, read, cut, stem=stem))
+
+    def begin(self, name: str, read: Callable[[], Picture], cut: str = AUTO, *, stem: str = "") -> Begun:
+        """Does an image as far as this unit can: up to sending its codes. Takes and raises what `infer` does.
+
+        What was begun must be finished or abandoned. Several may be under way, and are finished in their order.
+        """
         if cut != AUTO:
             self.bundle.cut(cut)
         start_s = time.perf_counter()
         try:
             picture, image = self._slow(lambda: self._read(read))()
         except InputRefused as refusal:
-            return Inference(path=name, error=refusal.reason)
+            return Begun(Inference(path=name, error=refusal.reason))
         read_s = time.perf_counter()
-        work = Work(name, stem or self._stem(name), picture, image, preprocess_s=read_s - start_s, tried_at_s=read_s)
+        stem = stem or self._recorder.stem(name)
+        work = Work(name, stem, picture, image, preprocess_s=read_s - start_s, tried_at_s=read_s)
         note = ""
-        if cut != LAST_CUT and (cut != AUTO or self.cloud is not None):
+        if cut != LAST_CUT and self._uplink is not None:
             try:
-                split = self._split(work, cut)
+                flight = self._uplink.send(work, cut)
             except CLOUD_FAILED as error:
                 note = str(error)
             else:
-                if split is not None:
-                    return split
-        return self._alone(work, note)
+                if flight is not None:
+                    return Begun(flight)
+        elif cut not in (LAST_CUT, AUTO):
+            note = "no cloud was named"
+        return Begun(self._alone(work, note))
+
+    def finish(self, begun: Begun) -> Inference:
+        """The record of an image that was begun: waits for the cloud, or finishes it here; raises as `infer` does."""
+        flight = begun.state
+        if isinstance(flight, Inference):
+            return flight
+        heads, last = self._alone_with, self.bundle.cut(LAST_CUT)
+        able = self._planning.local is not None and heads.ready(last)
+        try:
+            landed = self._way.land(flight, (lambda: heads.run(last, flight.work.image)) if able else None)
+        except CLOUD_FAILED as error:
+            return self._alone(flight.work, str(error))
+        if isinstance(landed, FinishedAlone):
+            address = "" if self.cloud is None else f" at {self.cloud.address}"
+            waited = format_time(landed.began_s - flight.sent_at_s)
+            return self._finished(flight.work, landed, f"no answer from the cloud{address} in {waited}")
+        result, steps = landed
+        crossed = {"codec": flight.codec, "payload_bytes": result.payload_bytes, "engine": flight.engine}
+        return self._recorder.record(flight.work, flight.cut, steps, result.outputs, where="cloud", **crossed)
+
+    def abandon(self, begun: Begun) -> None:
+        """Gives up an image that was begun; the cloud is told that its answer is no longer wanted."""
+        if isinstance(begun.state, Flight):
+            self._way.abandon(begun.state)
 
     def choose(self, cut: str, images: Sequence[NDArray[Any]], preprocess_s: float) -> Choice | None:
         """The choice for the next image; None for a forced cut, which needs no plan. Raises as `Planning.choose`."""
@@ -146,7 +185,7 @@ class Unit:
 
     def learn(self, result: CloudResult) -> None:
         """Takes a finished request into the link estimate; for requests sent past this unit on the same link."""
-        self._planning.learn(result)
+        self._planning.learn(result, alone=True)
 
     def held_bytes(self) -> Mapping[str, Mapping[str, int]]:
         """The memory of the heads held now, by variant and cut; see `Heads.held_bytes`."""
@@ -154,8 +193,8 @@ class Unit:
 
     def close(self) -> None:
         """Frees the heads, remembers the link and stops connecting; the cloud's client stays its owner's."""
-        if self._reach is not None:
-            self._reach.close()
+        if self._uplink is not None:
+            self._uplink.close()
         self._planning.close()
         for heads in self.variants:
             heads.close()
@@ -164,99 +203,21 @@ class Unit:
         picture = read()
         return picture, preprocess(picture, self.bundle.manifest.network)
 
-    def _stem(self, name: str) -> str:
-        """The input's name without its folder and ending, made unique among this unit's inputs."""
-        plain = Path(name).stem
-        stem, count = plain, 1
-        while self._stems.setdefault(stem, name) != name:
-            count += 1
-            stem = f"{plain}-{count}"
-        return stem
-
-    def _split(self, work: Work, cut: str) -> Inference | None:
-        """Does one image with the cloud; None where the plan says that the unit should do all of it."""
-        if self._reach is None or self.cloud is None:
-            raise LinkError("no cloud was named")
-        if self.cloud.welcome is None or (cut == AUTO and not self._planning.ready):
-            self._reach.ensure()
-        choice = self.choose(cut, [work.image], work.preprocess_s)
-        chosen = self.bundle.cut(cut if choice is None else choice.cut_id)
-        if chosen.id == LAST_CUT:
-            self._reach.nudge()  # its heartbeat shows when the link would make another choice better
-            return None
-        work.tried_at_s = time.perf_counter()
-        self._reach.ensure()
-        connect_s = time.perf_counter() - work.tried_at_s
-        try:
-            found = self._through(self.cloud, work, chosen, choice, connect_s)
-        except LinkError:
-            self._reach.failed()
-            raise
-        self._reach.succeeded()
-        return found
-
-    def _through(self, cloud: CloudClient, work: Work, cut: Cut, choice: Choice | None, connect_s: float) -> Inference:
-        heads = self.heads if choice is None else self._variant(choice.variant_id)
-        at_hand = heads.ready(cut)
-        start_s = time.perf_counter()
-        boundary = heads.run(cut, work.image)
-        encode_start_s = time.perf_counter()
-        codec = SlowedCodec(codec_for(self.settings, cut, boundary, choice), self._slow)
-        request = request_of(
-            boundary,
-            codec,
-            bundle_digest=self.bundle.digest,
-            cut_id=cut.id,
-            variant_id="" if cut.id == INPUT_CUT else heads.variant.id,
-            priority=self.settings.priority,
-        )
-        send_start_s = time.perf_counter()
-        try:
-            result = self._answer(cloud.submit(request), work, choice)
-        except LinkError:
-            self._planning.gave_up(len(request.payload), time.perf_counter() - send_start_s)
-            raise
-        away_s = time.perf_counter() - send_start_s
-        if isinstance(result, FinishedAlone):
-            self._planning.gave_up(len(request.payload), away_s)
-            waited = format_time(result.began_s - send_start_s)
-            return self._finished(work, result, f"no answer from the cloud at {cloud.address} in {waited}")
-        self.learn(result)
-        took = result.timings
-        if at_hand:
-            self._planning.observe(heads.variant.id, cut.id, head_s=encode_start_s - start_s, tail_s=took.tail_s)
-        steps = Steps(
-            preprocess_s=work.preprocess_s,
-            head_s=encode_start_s - start_s,
-            encode_s=send_start_s - encode_start_s,
-            transfer_s=connect_s + max(away_s - took.queue_s - took.decode_s - took.tail_s, 0.0),
-            queue_s=took.queue_s,
-            decode_s=took.decode_s,
-            tail_s=took.tail_s,
-        )
-        crossed = {"codec": codec.spec, "payload_bytes": result.payload_bytes, "engine": heads.engine.name}
-        return self._record(work, cut, steps, result.outputs, where="cloud", **crossed)
-
-    def _answer(self, pending: PendingResult, work: Work, choice: Choice | None) -> CloudResult | FinishedAlone:
-        """The first answer: the cloud's, or this unit's where that is late and the last cut is at hand."""
-        heads, last = self._alone_with, self.bundle.cut(LAST_CUT)
-        hurried = choice is not None and self._planning.local is not None and self.settings.objective in _HURRIED
-        if not hurried or not heads.ready(last):
-            return pending.wait(self.settings.timeout_s)
-        return first_of(
-            pending,
-            lambda: heads.run(last, work.image),
-            patience_s=self._planning.patience_s,
-            timeout_s=self.settings.timeout_s,
-        )
+    @property
+    def _way(self) -> Uplink:
+        if self._uplink is None:
+            raise ValueError("nothing was sent by a unit without a cloud")
+        return self._uplink
 
     @property
     def _alone_with(self) -> Heads:
-        local = self._planning.local
-        return self.heads if local is None else self._variant(local.variant_id)
+        return self._heads_of(self._planning.local)
 
-    def _variant(self, variant_id: str) -> Heads:
-        return next(heads for heads in self.variants if heads.variant.id == variant_id)
+    def _heads_of(self, choice: Choice | None) -> Heads:
+        """Those that a choice takes; for None, those that a forced cut does."""
+        if choice is None:
+            return self.heads
+        return next(heads for heads in self.variants if heads.variant.id == choice.variant_id)
 
     def _alone(self, work: Work, note: str) -> Inference:
         cut, heads = self.bundle.cut(LAST_CUT), self._alone_with
@@ -273,23 +234,4 @@ class Unit:
         steps = done.steps(work.preprocess_s, lost_s=done.began_s - work.tried_at_s if note else 0.0)
         outputs = {t.name: a for t, a in zip(self.bundle.manifest.outputs, done.outputs, strict=True)}
         said = {"note": note, "engine": heads.engine.name}
-        return self._record(work, self.bundle.cut(LAST_CUT), steps, outputs, where="edge", **said)
-
-    def _record(self, work: Work, cut: Cut, steps: Steps, outputs: Mapping[str, Any], **fields: Any) -> Inference:
-        spec = self.bundle.manifest.network
-        said = readable(outputs, spec, work.stem, self.settings.out)
-        if not all(math.isfinite(value) for value in said.values() if isinstance(value, float)):
-            said = {}
-            fields["error"] = f"{spec.name} gave a number that is not finite; no finding"
-        return Inference(
-            path=work.name,
-            sop_instance_uid=work.picture.sop_instance_uid or "",
-            bundle=self.bundle.digest,
-            weights=spec.weights,
-            cut=cut.id,
-            outputs=said,
-            steps=steps,
-            total_s=steps.total_s,
-            emulated=self.settings.emulated,
-            **fields,
-        )
+        return self._recorder.record(work, self.bundle.cut(LAST_CUT), steps, outputs, where="edge", **said)

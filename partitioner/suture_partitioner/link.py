@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from suture_partitioner.changes import Rate, Scatter, counts_alone, of_now
 from suture_partitioner.dispersion import MIN_SPACING_S, dispersion
 from suture_partitioner.pacing import Pacing
 from suture_partitioner.types import LinkEstimate
@@ -33,34 +34,21 @@ _FIRST_WINDOW_BYTES: Final = 10 * 1_400
 #: What travels with the request's start and is not timed.
 _SEGMENT_BYTES: Final = 1_400
 
-#: Samples that the median is taken over while the link is steady; `_changed` tells what a change leaves of them.
-WINDOW: Final = 24
-#: Where two samples in a row are beyond this factor from the median, on the same side, the link has changed: those
-#: before are dropped. On a link whose samples scatter, it takes three standard deviations of that.
-CHANGE: Final = 1.35
-_SIGMAS: Final = 3.0
-#: The last sample counts alone while it is so far below the median: to plan one request too carefully costs little, a
-#: slow upload a lot. If it was a stray, the next one says so.
-COLLAPSE: Final = 2.5
-#: So does one whose mean rate alone, slow start and all, is so far above the median: the link did carry that much.
-SURGE: Final = 2.0
-#: Either takes as many standard deviations of the samples' usual scatter.
-_FAR_SIGMAS: Final = 5.0
+#: Samples that the median is taken over while the link is steady; `changes` tells what a change leaves of them.
+WINDOW: Final = 40
 #: Samples older than this say little of a moving unit's link, while there are newer ones.
 _MEMORY_S: Final = 20.0
 
 #: The weight of the last measurements halves with every so many seconds without any; the rest is the prior's.
 _STALE_S: Final = 120.0
-#: Scatter is averaged over so many pairs of samples, and no pair counts for more than this factor: a step is no noise.
-_SCATTER_SAMPLES: Final = 16.0
-_SCATTER_MAX: Final = math.log(1.6)
-#: Of normal noise: the mean of |difference of two| is 1.128 standard deviations, half the interquartile range 0.674.
-_SIGMA_OF_SCATTER: Final = 1 / 1.128
+#: Of normal noise: half the interquartile range is 0.674 standard deviations.
 _SPREAD_OF_SIGMA: Final = 0.674
 
 #: How wide a prior is: half the interquartile range ÷ the rate, of a link that is not known.
 PRIOR_SPREAD: Final = 0.5
 
+#: So many standard deviations of a transfer's time are no loss.
+_USUAL_SIGMAS: Final = 2.0
 #: Requests over which lost time is averaged, and for how long it is held against a link that is not used.
 _STALL_REQUESTS: Final = 8.0
 _STALL_MEMORY_S: Final = 30.0
@@ -81,13 +69,6 @@ class _Rtt:
     idle: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Rate:
-    at_s: float
-    bps: float
-    least_bps: float = 0.0
-
-
 class LinkEstimator:
     """Bandwidth of the uplink and round-trip time of one path. Not thread-safe; all times come in as arguments.
 
@@ -97,12 +78,12 @@ class LinkEstimator:
 
     def __init__(self, prior: LinkEstimate = PRIOR) -> None:
         self._prior = prior
-        self._rates: deque[_Rate] = deque(maxlen=WINDOW)
+        self._rates: deque[Rate] = deque(maxlen=WINDOW)
         self._rtts: deque[_Rtt] = deque(maxlen=64)
         self._settled = False
         self._samples = 0
         self._measured_at_s = prior.measured_at_s
-        self._scatter = 0.0
+        self._scatter = Scatter()
         self._pacing = Pacing()
         self._stalled_s = 0.0
         self._stalled_at_s = prior.measured_at_s
@@ -130,7 +111,7 @@ class LinkEstimator:
             round_trip_s: From sending the request's start to its result, less the server's time after the last byte.
             now_s: When the result came, on the caller's monotonic clock.
         """
-        self._note_stall(round_trip_s - self._expected_s(payload_bytes), now_s)
+        self._note_stall(payload_bytes, round_trip_s - self._expected_s(payload_bytes), now_s)
         ordered = sorted(arrivals, key=lambda arrival: arrival[1])
         if ordered and round_trip_s > ordered[-1][1]:
             # What is left is the way of the start plus the way of the result: a round trip that queued behind nothing.
@@ -138,12 +119,27 @@ class LinkEstimator:
         if payload_bytes < MIN_PAYLOAD_BYTES or round_trip_s <= 0:
             self._bound(payload_bytes, ordered, now_s)
             return
+        if self._pacing.tried():
+            self._rates.clear()
         mean_bps, rate_bps = self._rate(payload_bytes, ordered, round_trip_s)
         if not self._settled and self._samples:
             # The first request ran in TCP's slow start: it counted only for want of better.
             self._rates.clear()
         self._settled = rate_bps is not None or self._samples > 0
         self._add(mean_bps if rate_bps is None else rate_bps, now_s, least_bps=mean_bps)
+
+    def on_queued_upload(self, payload_bytes: int, arrivals: Sequence[tuple[int, float]], now_s: float) -> None:
+        """Takes one finished request that was sent behind others: how long it took says nothing, its arrivals do.
+
+        Its start was right ahead of its payload on a path that was full, so that even a single chunk is timed.
+        """
+        ordered = sorted(arrivals, key=lambda arrival: arrival[1])
+        if not ordered or payload_bytes < MIN_BOUND_BYTES:
+            return
+        mean_bps = 8 * (payload_bytes - _SEGMENT_BYTES) / max(ordered[-1][1], MIN_SPACING_S)
+        rate_bps = dispersion(ordered)
+        self._settled = True
+        self._add(mean_bps if rate_bps is None else min(rate_bps, _MAX_ABOVE_MEAN * mean_bps), now_s)
 
     def on_probe(self, padding_bytes: int, spacing_s: float, round_trip_s: float, now_s: float) -> None:
         """Takes one probe of an idle link.
@@ -158,9 +154,13 @@ class LinkEstimator:
         mean_bps = self._mean(padding_bytes, round_trip_s)
         rate_bps = 8 * padding_bytes / max(spacing_s, MIN_SPACING_S / 2)
         rate_bps = min(rate_bps, _MAX_ABOVE_MEAN * mean_bps)
-        if self._pacing.to_try(rate_bps, padding_bytes, self.estimate().rtt_s, now_s):
+        told = self._pacing.take(rate_bps, padding_bytes, self.estimate().rtt_s, now_s)
+        if told == "try":
             self._rates.clear()
             mean_bps = rate_bps = max(rate_bps, self._prior.bandwidth_bps)
+        elif told == "trying":
+            self._measured_at_s = now_s
+            return
         self._add(rate_bps, now_s, least_bps=mean_bps)
 
     def on_unfinished(self, payload_bytes: int, waited_s: float, now_s: float) -> None:
@@ -171,7 +171,7 @@ class LinkEstimator:
             waited_s: From sending its start until it was given up.
             now_s: When that was.
         """
-        self._note_stall(max(waited_s - self._expected_s(payload_bytes), 0.0), now_s)
+        self._note_stall(payload_bytes, max(waited_s - self._expected_s(payload_bytes), 0.0), now_s)
         self._pacing.forget()
         most_bps = 8 * payload_bytes / max(waited_s, MIN_SPACING_S)
         if most_bps < self.estimate().bandwidth_bps:
@@ -189,11 +189,11 @@ class LinkEstimator:
             known = replace(known, rtt_s=float(np.median(rtts)), spread_s=_half_iqr(rtts))
         if self._rates:
             rates = [rate.bps for rate in self._rates]
-            if len(rates) > 1 and self._alone(rates):
+            if counts_alone(tuple(self._rates), self._scatter.cautious):
                 rates = rates[-1:]
             bandwidth_bps = float(np.median(rates))
             # A few samples may agree by chance: the link's usual scatter is the least that there is.
-            spread_bps = max(_half_iqr(rates), _SPREAD_OF_SIGMA * self._sigma() * bandwidth_bps)
+            spread_bps = max(_half_iqr(rates), _SPREAD_OF_SIGMA * self._scatter.sigma * bandwidth_bps)
             known = replace(known, bandwidth_bps=bandwidth_bps, spread_bps=spread_bps)
         stall_s = self._stall_s(self._measured_at_s if now_s is None else now_s)
         known = replace(known, samples=self._samples, measured_at_s=self._measured_at_s, stall_s=stall_s)
@@ -210,48 +210,28 @@ class LinkEstimator:
         share = fresh * known.spread_bps / known.bandwidth_bps + (1 - fresh) * PRIOR_SPREAD
         return replace(known, bandwidth_bps=bandwidth_bps, spread_bps=share * bandwidth_bps)
 
-    def _alone(self, rates: Sequence[float]) -> bool:
-        """Whether the last sample makes those before it old news."""
-        before = float(np.median(rates[:-1]))
-        chance = math.exp(_FAR_SIGMAS * self._sigma())
-        low_bps, high_bps = before / max(COLLAPSE, chance), before * max(SURGE, chance)
-        return rates[-1] < low_bps or self._rates[-1].least_bps > high_bps
-
     def _add(self, bps: float, now_s: float, least_bps: float = 0.0) -> None:
         bps = min(bps, _MAX_BPS)
         if self._rates:
-            apart = min(abs(math.log(bps / self._rates[-1].bps)), _SCATTER_MAX)
-            self._scatter += (apart - self._scatter) / _SCATTER_SAMPLES
-        self._rates.append(_Rate(now_s, bps, least_bps))
+            self._scatter.add(bps, float(np.median([rate.bps for rate in self._rates])))
+        self._rates.append(Rate(now_s, bps, least_bps))
         while len(self._rates) > 2 and now_s - self._rates[0].at_s > _MEMORY_S:
             self._rates.popleft()
-        for _ in range(len(self._rates) - self._changed()):
+        for _ in range(len(self._rates) - of_now(tuple(self._rates), self._scatter.cautious)):
             self._rates.popleft()
         self._samples += 1
         self._measured_at_s = now_s
-
-    def _changed(self) -> int:
-        """How many of the last samples are of the link as it is now."""
-        rates = [rate.bps for rate in self._rates]
-        if len(rates) > 2:
-            before = float(np.median(rates[:-2]))
-            factor = max(CHANGE, math.exp(_SIGMAS * self._sigma()))
-            if min(rates[-2:]) > before * factor or max(rates[-2:]) < before / factor:
-                return 2
-        return len(rates)
-
-    def _sigma(self) -> float:
-        """The standard deviation of the samples' logarithms, as neighbours show it."""
-        return _SIGMA_OF_SCATTER * self._scatter
 
     def _expected_s(self, payload_bytes: int) -> float:
         link = self.estimate()
         return link.rtt_s + 8 * payload_bytes / link.bandwidth_bps
 
-    def _note_stall(self, excess_s: float, now_s: float) -> None:
-        """A request took so much longer than was to be expected, or less."""
+    def _note_stall(self, payload_bytes: int, excess_s: float, now_s: float) -> None:
+        """A request took so much longer than was to be expected, or less; what the link scatters by is no stall."""
         if not self._rates:
             return
+        usual_s = _USUAL_SIGMAS * self._scatter.sigma * 8 * payload_bytes / self.estimate().bandwidth_bps
+        excess_s = math.copysign(max(abs(excess_s) - usual_s, 0.0), excess_s)
         held_s = self._stall_s(now_s, least=-math.inf)
         self._stalled_s = held_s + (excess_s - held_s) / _STALL_REQUESTS
         self._stalled_at_s = now_s

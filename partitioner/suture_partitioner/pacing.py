@@ -8,17 +8,20 @@ congestion-based congestion control, CACM 60(2), 2017: the gain of its start-up)
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, Literal
 
 _GAIN: Final = 2.885
 #: A probe that reads more than this share of the pace may have been held back; one below the other was not.
 _NEAR: Final = 0.6
 _FAR: Final = 0.3
-#: One such probe may be noise.
-_IN_A_ROW: Final = 2
+#: Fewer such probes may be noise: two within a second met the same whim of the link.
+_IN_A_ROW: Final = 4
 #: A rate that was tried and did not hold is not tried again for so long, unless the link was slow meanwhile.
 _AGAIN_S: Final = 600.0
 _LEAST_RTT_S: Final = 0.002
+
+
+Told = Literal["take", "try", "trying"]
 
 
 class Pacing:
@@ -26,23 +29,35 @@ class Pacing:
 
     def __init__(self) -> None:
         self._tried_s = -math.inf
+        self._trying = False
         self._fast = 0
 
-    def to_try(self, rate_bps: float, padding_bytes: int, rtt_s: float, now_s: float) -> bool:
+    def take(self, rate_bps: float, padding_bytes: int, rtt_s: float, now_s: float) -> Told:
         """Takes a probe's reading.
 
         Returns:
-            True where pacing may have held it back, as the one before, and what lies beyond was not tried lately.
+            `try` where pacing may have held it back, as those before, and what lies beyond was not tried lately: plan
+            with a better rate until a request was sent at it. `trying` while none was and readings are no news. `take`
+            where the reading says what the link carries.
         """
         pace_bps = _GAIN * 8 * padding_bytes / max(rtt_s, _LEAST_RTT_S)
-        self._fast = self._fast + 1 if rate_bps > _NEAR * pace_bps else 0
+        held_back = rate_bps > _NEAR * pace_bps
+        self._fast = self._fast + 1 if held_back else 0
         if rate_bps < _FAR * pace_bps:
             self.forget()
-        if self._fast < _IN_A_ROW or now_s - self._tried_s < _AGAIN_S:
-            return False
-        self._tried_s = now_s
-        return True
+        if self._trying and held_back:
+            return "trying"
+        self._trying = self._fast >= _IN_A_ROW and now_s - self._tried_s >= _AGAIN_S
+        if self._trying:
+            self._tried_s = now_s
+        return "try" if self._trying else "take"
+
+    def tried(self) -> bool:
+        """A request was sent that measured the link; whether it ended a trial."""
+        was, self._trying = self._trying, False
+        return was
 
     def forget(self) -> None:
         """The link was slow or away: what was tried before says nothing of it now."""
         self._tried_s = -math.inf
+        self._trying = False

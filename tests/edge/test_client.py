@@ -343,6 +343,24 @@ def test_a_stat_request_does_not_queue_behind_bulk_that_the_transport_has_taken(
         pending[2].wait(10)
 
 
+def test_routine_requests_are_held_while_an_urgent_one_is_on_its_way_but_not_for_long(bundle):
+    with RunningCloud(bundle) as cloud, client(cloud, pulse=None) as edge:
+        edge.connect()
+        cloud.executor.hold()
+        stat, expected = mid_request(bundle, priority=Priority.STAT)
+        urgent = edge.submit(stat)
+        assert cloud.executor.started.wait(10)
+        began = time.monotonic()
+        routine = edge.submit(changed(stat, priority=Priority.ROUTINE))
+        until(lambda: len(cloud.server._dispatcher._to_run) == 1)
+        assert time.monotonic() - began > 0.5  # the urgent one is not answered: the hold ran out
+        again = edge.submit(changed(stat, priority=Priority.URGENT))
+        last = edge.submit(changed(stat, priority=Priority.ROUTINE))
+        cloud.executor.let_go()
+        for pending in (urgent, routine, again, last):
+            np.testing.assert_array_equal(pending.wait(10).outputs["score"], expected)
+
+
 def test_a_bulk_upload_in_a_path_that_goes_silent_is_given_up_soon(bundle):
     with cloud_process(bundle) as (process, address), CloudClient(address, PlainChannels(insecure=True)) as edge:
         edge.connect()

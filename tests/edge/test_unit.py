@@ -148,7 +148,7 @@ def test_an_input_that_cannot_be_used_is_an_error_in_the_record(pneumonia_bundle
 
 def test_files_for_outputs_have_names_of_their_own(pneumonia_bundle: Bundle) -> None:
     with unit_for(pneumonia_bundle, None) as unit:
-        stems = [unit._stem(name) for name in ("a/x.dcm", "b/x.dcm", "a/x.dcm", "x.png")]
+        stems = [unit._recorder.stem(name) for name in ("a/x.dcm", "b/x.dcm", "a/x.dcm", "x.png")]
     assert stems == ["x", "x-2", "x", "x-3"]
 
 

@@ -18,6 +18,7 @@ from suture_protocol.codecs.narrow import body_bytes, max_error, narrow, widen
 from suture_protocol.codecs.registry import codec_ids, codec_of, codecs_in_words, default_codec, get_codec
 from suture_protocol.errors import CodecError
 from suture_protocol.limits import MAX_AXIS
+from tests.protocol.fuzz import fuzz
 
 # Rows are added when a codec or a layout is; those that are there never change.
 GOLDEN = Path(__file__).parent / "golden" / "payloads.json"
@@ -166,6 +167,11 @@ def test_noise_is_refused_or_has_the_declared_shape(spec, payload):
     except CodecError:
         return
     assert decoded.shape == (1, 1, 5, 6)
+
+
+def test_a_few_thousand_damaged_payloads_break_no_decoder():
+    found = fuzz(4_000, seed=2)
+    assert all(count > 0 for spec, count in found["refused"].items() if spec != "raw")
 
 
 def test_a_zstd_frame_that_would_inflate_beyond_its_header_is_not_inflated():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from suture_simulators.experiments.runner import Progress
     from suture_simulators.experiments.types import Experiment, Grid, Results, Settings
 
-_NAME_HELP = "baselines, oracle, adapt, trace or fleet; `compare A B` compares two runs."
+_NAME_HELP = "baselines, oracle, adapt, trace, fleet or overhead; `compare A B` compares two runs."
 _NETWORKS = ("pneumonia_mobilenet_v2", "resnet50")
 _IMAGES_MAX = 3
 _NETWORK_HELP = "A bundle's directory, or a network whose bundle is in --bundles and else built there; repeat."

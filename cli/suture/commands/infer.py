@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from suture_edge.record import Inference
     from suture_edge.unit import Unit
     from suture_models.picture import Picture
+    from suture_protocol.errors import InputRefused
 
 SOME_REFUSED = 1
 
@@ -42,6 +44,7 @@ def register(app: typer.Typer) -> None:
             "suture infer study/ --bundle bundles/pneumonia_mobilenet_v2 --cloud 127.0.0.1:7000 --insecure",
             "suture infer chest.dcm --bundle bundles/pneumonia_mobilenet_v2 --cut last",
             "suture infer chest.dcm --bundle bundles/pneumonia_mobilenet_v2 --cloud 127.0.0.1:7000 --insecure --cut 0",
+            "suture infer series/ --bundle bundles/unet --cloud 127.0.0.1:7000 --insecure --in-flight 4",
             "suture infer *.dcm --bundle bundles/unet --cloud 127.0.0.1:7000 --insecure --out masks/ --json",
         ),
     )(infer)
@@ -66,6 +69,9 @@ def infer(
     accuracy_budget: Annotated[str | None, typer.Option(metavar="SHARE", help=BUDGET_HELP)] = None,
     memory: Annotated[str | None, typer.Option(help=MEMORY_HELP)] = None,
     power: Annotated[str | None, typer.Option(metavar="DEVICE", help=POWER_HELP)] = None,
+    in_flight: Annotated[
+        int, typer.Option(min=1, max=64, help="Images under way at once: 4 makes a series a pipeline.")
+    ] = 1,
     out: Annotated[Path | None, typer.Option(help="Directory for masks.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="No TLS; loopback and 198.18.0.0/15 only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per instance, on stdout.")] = False,
@@ -77,6 +83,7 @@ def infer(
     """
     import logging
 
+    from suture_edge.series import infer_series
     from suture_edge.unit import Unit, UnitSettings
 
     # What the link does is told with the instance that it concerns.
@@ -108,7 +115,7 @@ def infer(
         unit = Unit(heads, client, settings, slow=slow, progress=progress)
         try:
             unit.check(cut)
-            for found in _each(unit, paths, cut):
+            for found in infer_series(unit, _inputs(unit, paths), cut, in_flight=in_flight):
                 refused += bool(found.error)
                 write_json(found.to_json()) if as_json else show(found)
         finally:
@@ -148,9 +155,10 @@ def summary(outputs: dict[str, Any]) -> str:
     return f"{best} {numbers[best]:.3f}"
 
 
-def _each(unit: Unit, paths: Iterable[Path], cut: str) -> Iterator[Inference]:
-    from suture_edge.record import Inference
+def _inputs(unit: Unit, paths: Iterable[Path]) -> Iterator[tuple[str, Callable[[], Picture]]]:
+    """Name and reader of each image; what cannot be read has a reader that says why."""
     from suture_models.walk import find_inputs, read_file
+    from suture_protocol.errors import InputRefused
 
     slices: list[Path] = []
     volumes = unit.bundle.manifest.network.kind == "volume"
@@ -161,10 +169,17 @@ def _each(unit: Unit, paths: Iterable[Path], cut: str) -> Iterator[Inference]:
             if volumes and not _is_array(path):
                 slices.append(path)
             else:
-                yield unit.infer(str(path), lambda path=path: read_file(path), cut)  # type: ignore[misc]
+                yield str(path), partial(read_file, path)
         if empty:
-            yield Inference(path=str(root), error="holds no file to read")
-    yield from _series(unit, slices, cut)
+            yield str(root), _refusal(InputRefused(str(root), "holds no file to read"))
+    yield from _volumes(slices)
+
+
+def _refusal(refused: InputRefused) -> Callable[[], Picture]:
+    def read() -> Picture:
+        raise refused
+
+    return read
 
 
 def _is_array(path: Path) -> bool:
@@ -177,17 +192,12 @@ def _is_array(path: Path) -> bool:
         return False
 
 
-def _series(unit: Unit, slices: list[Path], cut: str) -> Iterator[Inference]:
-    from suture_edge.record import Inference
+def _volumes(slices: list[Path]) -> Iterator[tuple[str, Callable[[], Picture]]]:
     from suture_models.walk import group_series, read_series
     from suture_protocol.errors import InputRefused
 
     for series in group_series(slices):
         if isinstance(series, InputRefused):
-            yield Inference(path=series.name, error=series.reason)
-            continue
-
-        def read(series: Any = series) -> Picture:
-            return read_series(series)
-
-        yield unit.infer(series.name, read, cut)
+            yield series.name, _refusal(series)
+        else:
+            yield series.name, partial(read_series, series)

@@ -14,6 +14,7 @@ _EXPERIMENTS: Final = {
     "adapt": ("suture_simulators.experiments.adapt", "Adapt"),
     "trace": ("suture_simulators.experiments.trace", "Trace"),
     "fleet": ("suture_simulators.experiments.fleet", "Fleets"),
+    "overhead": ("suture_simulators.experiments.overhead", "Overhead"),
     "oracle": ("suture_simulators.experiments.oracle", "Oracle"),
 }
 

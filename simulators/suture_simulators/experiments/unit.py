@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from suture_protocol.errors import SutureError
-from suture_simulators.experiments import fleet_unit
+from suture_simulators.experiments import fleet_unit, overhead_unit
 from suture_simulators.experiments.child import end_with_parent
 from suture_simulators.experiments.station import Station
 from suture_simulators.experiments.stream import open_stream, run_stream
@@ -120,6 +120,8 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "fleet_join": lambda station, given, _tell, _emit: fleet_unit.join(station, given),
     "fleet_begin": lambda station, given, _tell, _emit: fleet_unit.begin(station, given),
     "fleet_run": lambda station, given, _tell, emit: fleet_unit.run(station, given, emit),
+    "series": lambda station, given, _tell, _emit: overhead_unit.series(_current(station), given),
+    "stat": lambda station, given, _tell, _emit: overhead_unit.stat(_current(station), given),
     "stream_open": lambda station, given, _tell, _emit: open_stream(station, given),
     "stream": lambda station, given, _tell, emit: run_stream(station, given, emit),
     "alone": lambda station, _given, _tell, _emit: _plain(_current(station).alone(station.local()[0].heads)),

@@ -17,14 +17,15 @@ from suture_edge.outputs import readable
 from suture_edge.settings import AUTO
 from suture_edge.slowdown import Slowdown
 from suture_edge.unit import Unit, UnitSettings
-from suture_edge.uploads import CloudRequest
+from suture_edge.uploads import CloudRequest, request_of
 from suture_models.manifest import INPUT_CUT, LAST_CUT, NetworkSpec
 from suture_models.picture import Picture
 from suture_models.preprocess import preprocess
 from suture_partitioner.link import LinkEstimator
 from suture_partitioner.types import Plan
+from suture_protocol.codecs.registry import codec_of
 from suture_protocol.errors import LinkError, SutureError
-from suture_protocol.events import TensorHeader
+from suture_protocol.events import Priority, TensorHeader
 from suture_protocol.service import FILE_CODEC
 
 #: A full-size DICOM file takes 33 s at 1 Mbit/s.
@@ -104,6 +105,39 @@ class Ways:
             LinkError: the cloud could not be reached; what the unit then finishes alone is no result of this way.
         """
         return self._infer(self._unit(codec, config) if codec else self.unit, cut)
+
+    @property
+    def client(self) -> CloudClient:
+        """The connection."""
+        return self._client
+
+    def picture(self) -> Picture:
+        """The study as a picture that preprocessing leaves as it is."""
+        return self._picture
+
+    def with_codec(self, codec: str) -> Unit:
+        """The unit that sends with this codec."""
+        return self._unit(codec, ())
+
+    def urgent(self, cut: str, codec: str) -> Outcome:
+        """One result by way of a cut, as a STAT image; raises as `infer` does."""
+        key = (codec, (("priority", "stat"),))
+        if key not in self._by_codec:
+            settings = dataclasses.replace(self._settings, codec=codec, priority=Priority.STAT)
+            self._by_codec[key] = Unit(self._heads, self._client, settings, slow=self._slow, link=self._link)
+        return self._infer(self._by_codec[key], cut)
+
+    def request(self, cut_id: str, codec: str) -> CloudRequest:
+        """A routine request with what crosses a cut."""
+        cut = self._heads.bundle.cut(cut_id)
+        boundary = (self._study.image,) if cut_id == INPUT_CUT else self._heads.prepare(cut).run(self._study.image)
+        return request_of(
+            boundary,
+            codec_of(codec),
+            bundle_digest=self._heads.bundle.digest,
+            cut_id=cut_id,
+            variant_id="" if cut_id == INPUT_CUT else self._heads.variant.id,
+        )
 
     def alone(self, heads: Heads) -> Outcome:
         """One result without the cloud, on other heads than the split's."""

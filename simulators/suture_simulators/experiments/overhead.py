@@ -1,0 +1,237 @@
+"""`overhead`: time to a result against the physical bound, and what a series and an urgent image gain by the stream.
+
+The bound of one image is its head, its bytes at the line's rate less what headers take, one round trip and its tail;
+head and tail as they took in the same samples. Codes are sent as they are (`raw`), so that sizes are exact and coding
+is no part of it. Parts, by scenario:
+
+- `warm`: one image after the other, at cuts whose payloads span the sizes.
+- `idle`: the same after five seconds of silence.
+- `lossy`: the same with 1 % of packets lost at random, at the longest round trip.
+- `series`: forty images one by one and as a pipeline, on a line that takes as long for one as the slower side.
+- `stat`: an urgent image on a link that is idle, and on one that routine images saturate.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from suture_models.manifest import LAST_CUT, Cut, Manifest
+from suture_simulators.experiments.sampling import sample_of
+from suture_simulators.experiments.types import Grid, Point, Record, Results, Sample, Settings
+from suture_simulators.link_profile import TCP_PAYLOAD_SHARE, LinkProfile
+
+if TYPE_CHECKING:
+    from suture_simulators.experiments.bench import Bench
+    from suture_simulators.experiments.page import Section
+
+CODEC: Final = "raw"
+#: Payloads of the issue's span; of a network's cuts, those nearest to them.
+SIZES_BYTES: Final = (10_000, 30_000, 100_000, 300_000, 1_000_000)
+IDLE_S: Final = 5.0
+LOSS: Final = 0.01
+SLICES: Final = 40
+QUICK_SLICES: Final = 10
+#: A cut whose samples took so long together gets no further ones at a point, once it has `_SAMPLES_MIN`.
+_ARM_BUDGET_S: Final = 6.0
+_SAMPLES_MIN: Final = 3
+_SERIES_TURNS: Final = 3
+PARTS: Final = ("warm", "idle", "lossy", "stat", "series")
+
+
+class Overhead:
+    """See the module."""
+
+    name = "overhead"
+    title = "Time to result over the physical bound"
+
+    def grid(self, *, quick: bool) -> Grid:
+        """See `Experiment.grid`; the last device is the series' one, the first all others'."""
+        if quick:
+            return Grid(rates_bps=(10e6,), rtts_s=(0.04,), devices=("1", "8"), samples=4, replays=False)
+        rates_bps = tuple(1e6 * rate for rate in (2, 10, 50, 100))
+        return Grid(rates_bps=rates_bps, rtts_s=(0.01, 0.04, 0.1), devices=("1", "8"), samples=9, replays=False)
+
+    def points(self, settings: Settings) -> Sequence[Point]:
+        """See `Experiment.points`; all but `warm` are at one rate and round trip; to be quick, of one network."""
+        networks = list(settings.bundles)[:1] if settings.quick else list(settings.bundles)
+        rates_bps, rtts_s = settings.rates_bps, settings.rtts_s
+        rate_bps, rtt_s = rates_bps[len(rates_bps) // 2], rtts_s[len(rtts_s) // 2]
+        first, last = settings.devices[0].name, settings.devices[-1].name
+        found = []
+        for network in networks:
+            image = settings.image_at(network, 0)
+            for other_s in rtts_s:
+                found += [_point(network, first, rate, other_s, image, "warm") for rate in rates_bps]
+            found += [_point(network, first, rate_bps, rtt_s, image, part) for part in ("idle", "stat")]
+            found.append(_point(network, first, rate_bps, max(rtts_s), image, "lossy"))
+        found += [_point(n, last, rate_bps, rtt_s, settings.image_at(n, 0), "series") for n in networks]
+        return found
+
+    def estimate_s(self, point: Point, bench: Bench, settings: Settings) -> float:
+        """See `Experiment.estimate_s`."""
+        edge, cloud = bench.profiles(point.network, point.device)
+        if point.scenario == "series":
+            cut, stage_s = _balanced(point, bench)
+            return 3.0 + _turns(settings) * _slices(settings) * (1.5 * stage_s + _alone_s(cut, point, bench))
+        total_s = 3.0
+        for cut in _cuts(point, bench, settings):
+            one_s = edge.cuts[cut.id].compute_s + cloud.cuts[cut.id].compute_s
+            one_s += point.rtt_s + 8 * payload_bytes(cut) / (point.rate_bps * TCP_PAYLOAD_SHARE)
+            one_s += IDLE_S if point.scenario == "idle" else 0.0
+            total_s += max(min(settings.samples * one_s, _ARM_BUDGET_S), _SAMPLES_MIN * one_s)
+        return total_s
+
+    def run(self, point: Point, bench: Bench, record: Record, settings: Settings) -> Mapping[str, Any]:
+        """See `Experiment.run`."""
+        parts = {"series": _series, "stat": _stat}
+        return parts.get(point.scenario, _singles)(point, bench, record, settings)
+
+    def figures(self, results: Results) -> dict[str, float]:
+        """See `Experiment.figures`."""
+        from suture_simulators.experiments.overhead_report import figures
+
+        return figures(results)
+
+    def table(self, results: Results) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+        """See `Experiment.table`."""
+        from suture_simulators.experiments.overhead_report import table
+
+        return table(results)
+
+    def sections(self, results: Results) -> Sequence[Section]:
+        """See `Experiment.sections`."""
+        from suture_simulators.experiments.overhead_report import sections
+
+        return sections(results)
+
+
+def payload_bytes(cut: Cut) -> int:
+    """What crosses a cut as it is: a byte for each code, and for each element of the input."""
+    total = 0
+    for tensor in cut.boundary:
+        count = 1
+        for size in tensor.shape:
+            count *= size
+        total += count
+    return total
+
+
+def sized_cuts(manifest: Manifest) -> list[Cut]:
+    """The candidate cuts whose payloads are nearest to `SIZES_BYTES`, smallest first."""
+    cuts = [cut for cut in manifest.cuts if cut.candidate and cut.id != LAST_CUT]
+    nearest = {min(cuts, key=lambda cut: abs(payload_bytes(cut) / size - 1)).id for size in SIZES_BYTES}
+    return sorted((cut for cut in cuts if cut.id in nearest), key=payload_bytes)
+
+
+def bound_s(sample: Sample, rate_bps: float, rtt_s: float) -> float:
+    """The least time to the sample's result: what it took at both sides, its bytes at the line's rate, a round trip."""
+    sides_s = sum(sample.steps_s[name] for name in ("head", "encode", "decode", "tail"))
+    return sides_s + rtt_s + 8 * sample.payload_bytes / (rate_bps * TCP_PAYLOAD_SHARE)
+
+
+def _cuts(point: Point, bench: Bench, settings: Settings) -> list[Cut]:
+    """Those that are sent at a point: all sizes, but where each takes silence, two of them, or one."""
+    cuts = sized_cuts(bench.bundles[point.network].manifest)
+    if point.scenario != "idle":
+        return cuts
+    return cuts[:1] if settings.quick else [cuts[min(1, len(cuts) - 1)], cuts[-1]]
+
+
+def _point(network: str, device: str, rate_bps: float, rtt_s: float, image: str, part: str) -> Point:
+    return Point(network=network, device=device, rate_bps=rate_bps, rtt_s=rtt_s, image=image, scenario=part)
+
+
+def _singles(point: Point, bench: Bench, record: Record, settings: Settings) -> Mapping[str, Any]:
+    """One image after the other, at each of the sized cuts."""
+    cuts = [cut.id for cut in _cuts(point, bench, settings)]
+    bench.warm_tails(point, dict.fromkeys(cuts, CODEC), seed=settings.seed)
+    bench.ask("prepare", cuts=cuts)
+    if point.scenario == "lossy":
+        both = {"rate_bps": point.rate_bps, "delay_s": point.rtt_s / 2, "loss": LOSS}
+        bench.set_link(LinkProfile.symmetric(seed=settings.seed, **both))
+    spent_s: dict[str, float] = dict.fromkeys(cuts, 0.0)
+    shuffler = random.Random(f"{settings.seed}/{point.key}")
+    for cut in cuts:
+        bench.ask("infer", cut=cut, codec=CODEC)  # TCP's window has to have been that wide once
+    clock = bench.clock()
+    for turn in range(settings.samples):
+        for cut in shuffler.sample(cuts, len(cuts)):
+            if turn >= _SAMPLES_MIN and spent_s[cut] > _ARM_BUDGET_S:
+                continue
+            if point.scenario == "idle":
+                time.sleep(IDLE_S)
+            sample = sample_of(bench.ask("infer", cut=cut, codec=CODEC), point, cut, turn, clock())
+            record(sample)
+            spent_s[cut] += sample.total_s + (IDLE_S if point.scenario == "idle" else 0.0)
+    return {"cuts": cuts}
+
+
+def _stat(point: Point, bench: Bench, record: Record, settings: Settings) -> Mapping[str, Any]:
+    """An urgent image alone and beside routine ones, both at the cut nearest to 30 KB; routine ones are the largest."""
+    sized = sized_cuts(bench.bundles[point.network].manifest)
+    cut, routine = sized[min(1, len(sized) - 1)].id, sized[-1].id
+    bench.warm_tails(point, {cut: CODEC, routine: CODEC}, seed=settings.seed)
+    bench.ask("prepare", cuts=[cut, routine])
+    answer = bench.ask("stat", cut=cut, routine=routine, codec=CODEC, count=max(settings.samples, _SAMPLES_MIN))
+    for arm in ("idle", "busy"):
+        for turn, took in enumerate(answer[arm]):
+            record(sample_of(took, point, arm, turn, 0.0))
+    kept = {name: answer[name] for name in ("routine_done", "routine_failed", "routine_bytes")}
+    return {"cut": cut, "routine": routine, **kept}
+
+
+def _series(point: Point, bench: Bench, record: Record, settings: Settings) -> Mapping[str, Any]:
+    """Images one by one and as a pipeline, in turns, on the balanced line."""
+    cut, stage_s = _balanced(point, bench)
+    bench.warm_tails(point, {cut.id: CODEC}, seed=settings.seed)
+    bench.ask("prepare", cuts=[cut.id])
+    rate_bps = 8 * payload_bytes(cut) / (stage_s * TCP_PAYLOAD_SHARE)
+    bench.hold(rate_bps=rate_bps, rtt_s=point.rtt_s, seed=settings.seed)
+    bench.ask("series", cut=cut.id, codec=CODEC, count=5, in_flight=4)
+    for turn in range(_turns(settings)):
+        for arm, in_flight in (("one_by_one", 1), ("pipeline", 4)):
+            found = bench.ask("series", cut=cut.id, codec=CODEC, count=_slices(settings), in_flight=in_flight)
+            record(
+                Sample(
+                    point=point.key,
+                    arm=arm,
+                    turn=turn,
+                    total_s=found["total_s"],
+                    cut=cut.id,
+                    codec=CODEC,
+                    payload_bytes=found["payload_bytes"],
+                    where="cloud",
+                    steps_s=found["steps_s"],
+                    extra={"slices": _slices(settings), "rate_bps": rate_bps},
+                )
+            )
+    return {"cut": cut.id, "rate_bps": rate_bps, "slices": _slices(settings)}
+
+
+def _balanced(point: Point, bench: Bench) -> tuple[Cut, float]:
+    """The inner cut whose two sides take most nearly the same by the profiles, and what the slower one takes."""
+    edge, cloud = bench.profiles(point.network, point.device)
+    found = []
+    for cut in bench.bundles[point.network].manifest.cuts:
+        if cut.index and cut.id in edge.cuts and cut.id in cloud.cuts and cut.id != LAST_CUT:
+            sides = (edge.cuts[cut.id].compute_s, cloud.cuts[cut.id].compute_s)
+            found.append((min(sides) / max(sides), max(sides), cut))
+    _, stage_s, cut = max(found, key=lambda one: one[0])
+    return cut, stage_s
+
+
+def _alone_s(cut: Cut, point: Point, bench: Bench) -> float:
+    edge, cloud = bench.profiles(point.network, point.device)
+    both_s = edge.cuts[cut.id].compute_s + cloud.cuts[cut.id].compute_s
+    return both_s + max(edge.cuts[cut.id].compute_s, cloud.cuts[cut.id].compute_s) + point.rtt_s
+
+
+def _slices(settings: Settings) -> int:
+    return QUICK_SLICES if settings.quick else SLICES
+
+
+def _turns(settings: Settings) -> int:
+    return 1 if settings.quick else _SERIES_TURNS

@@ -1,0 +1,107 @@
+"""What `overhead` has the unit do beyond single images: a series, and urgent images beside routine ones."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from suture_edge.client import CloudClient
+from suture_edge.series import infer_series
+from suture_edge.uploads import CloudRequest
+from suture_protocol.errors import LinkError, SutureError
+from suture_simulators.experiments.ways import TIMEOUT_S, Ways
+
+#: Routine requests under way: enough that the link never falls idle.
+_ROUTINE: Final = 3
+#: Until routine requests have filled every queue on the way.
+_FILL_S: Final = 2.0
+#: Between urgent images, so that routine ones fill the queues again.
+_PAUSE_S: Final = 0.4
+
+
+def series(ways: Ways, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Does the point's image so many times in a row.
+
+    Returns:
+        `total_s` of all, and `steps_s` and `payload_bytes` of one, medians over them.
+
+    Raises:
+        LinkError: one of them did not come back from the cloud.
+    """
+    inputs = ((f"{number}", ways.picture) for number in range(given["count"]))
+    start_s = time.perf_counter()
+    found = list(infer_series(ways.with_codec(given["codec"]), inputs, given["cut"], in_flight=given["in_flight"]))
+    total_s = time.perf_counter() - start_s
+    steps = [asdict(one.steps) for one in found if one.steps is not None and not one.note and not one.error]
+    if len(steps) < len(found):
+        raise LinkError(next(one.note or one.error for one in found if one.note or one.error))
+    return {
+        "total_s": total_s,
+        "steps_s": {name.removesuffix("_s"): statistics.median(one[name] for one in steps) for name in steps[0]},
+        "payload_bytes": found[0].payload_bytes,
+    }
+
+
+def stat(ways: Ways, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Urgent images on the idle link, then as many while routine requests saturate it.
+
+    Returns:
+        The outcomes of both as plain data, and what became of the routine requests.
+
+    Raises:
+        LinkError: an urgent image did not come back.
+    """
+    urgent = [lambda: asdict(ways.urgent(given["cut"], given["codec"]))] * given["count"]
+    idle = [_after(_PAUSE_S, ask) for ask in urgent]
+    with Routine(ways.client, ways.request(given["routine"], given["codec"])) as routine:
+        time.sleep(_FILL_S)
+        busy = [_after(_PAUSE_S, ask) for ask in urgent]
+    return {
+        "idle": idle,
+        "busy": busy,
+        "routine_done": routine.done,
+        "routine_failed": routine.failed,
+        "routine_bytes": len(routine.request.payload),
+    }
+
+
+def _after(pause_s: float, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    time.sleep(pause_s)
+    return ask()
+
+
+class Routine:
+    """Routine requests that keep the uplink full from entering to leaving; then those under way are waited for."""
+
+    def __init__(self, client: CloudClient, request: CloudRequest) -> None:
+        self.request = request
+        self.done = self.failed = 0
+        self._client = client
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        self._threads = [threading.Thread(target=self._send) for _ in range(_ROUTINE)]
+
+    def __enter__(self) -> Routine:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _send(self) -> None:
+        while not self._ending.is_set():
+            try:
+                self._client.infer(self.request, timeout_s=TIMEOUT_S)
+            except SutureError:
+                with self._lock:
+                    self.failed += 1
+                return
+            with self._lock:
+                self.done += 1

@@ -1,0 +1,193 @@
+"""A series as a pipeline against a real cloud: the same records in the same order, bounded, nothing lost, cancelled."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from suture_edge.channels import PlainChannels
+from suture_edge.client import CloudClient
+from suture_edge.engines.base import Head
+from suture_edge.heads import Heads
+from suture_edge.record import Inference
+from suture_edge.series import infer_series
+from suture_edge.unit import Unit
+from suture_models.bundle import Bundle
+from suture_models.manifest import LAST_CUT, Cut, Variant
+from suture_models.picture import Picture
+from suture_protocol.errors import InputRefused
+from tests.cloud.harness import SIDE, RunningCloud, head, until, whole, write_bundle
+
+COUNT = 7
+
+
+class NumpyEngine:
+    """Heads of the small network, in numpy."""
+
+    name = "numpy"
+
+    def version(self) -> str:
+        return "1"
+
+    def load(self, bundle: Bundle, variant: Variant, cut: Cut, *, threads: int = 1) -> Head:
+        return NumpyHead(cut.id)
+
+
+class NumpyHead:
+    def __init__(self, cut_id: str) -> None:
+        self._cut_id = cut_id
+
+    def run(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        return (whole(image),) if self._cut_id == LAST_CUT else head(image)
+
+    def layer_times_s(self) -> dict[str, float]:
+        return {}
+
+    def close(self) -> None:
+        pass
+
+
+class Source:
+    """Different images; notes how many were asked for."""
+
+    def __init__(self, count: int = COUNT) -> None:
+        self.asked = 0
+        self._count = count
+
+    def __iter__(self) -> Iterator[tuple[str, Callable[[], Picture]]]:
+        for index in range(self._count):
+            self.asked += 1
+            yield f"image {index}", lambda index=index: picture(index)  # type: ignore[misc]
+
+
+def picture(index: int) -> Picture:
+    values = np.random.default_rng(index).integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+    return Picture(name=f"{index}", kind="image", values=values, bits=8, value_range=(0.0, 255.0))
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return write_bundle(tmp_path / "bundle")
+
+
+@pytest.fixture
+def cloud(bundle: Bundle) -> Iterator[RunningCloud]:
+    with RunningCloud(bundle) as running:
+        try:
+            yield running
+        finally:
+            running.executor.let_go()
+
+
+@pytest.fixture
+def client(cloud: RunningCloud) -> Iterator[CloudClient]:
+    with CloudClient(str(cloud.address), PlainChannels(insecure=True)) as made:
+        yield made
+
+
+@pytest.fixture
+def unit(bundle: Bundle, client: CloudClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Unit]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = Unit(Heads(bundle, NumpyEngine(), bundle.manifest.variants[0]), client)
+    yield made
+    made.close()
+
+
+class Running:
+    """A series on a thread of its own."""
+
+    def __init__(self, unit: Unit, source: Source, in_flight: int) -> None:
+        self.found: list[Inference] = []
+        self._thread = threading.Thread(target=lambda: self._run(unit, source, in_flight))
+        self._thread.start()
+
+    def _run(self, unit: Unit, source: Source, in_flight: int) -> None:
+        for record in infer_series(unit, source, "mid", in_flight=in_flight):
+            self.found.append(record)
+
+    def join(self) -> list[Inference]:
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+        return self.found
+
+
+def names(found: list[Inference]) -> list[str]:
+    return [record.path for record in found]
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 4, 100])
+def test_it_gives_what_one_after_the_other_gives(unit: Unit, in_flight: int) -> None:
+    alone = [unit.infer(name, read, "mid") for name, read in Source()]
+    found = list(infer_series(unit, Source(), "mid", in_flight=in_flight))
+    assert names(found) == names(alone) == [f"image {index}" for index in range(COUNT)]
+    assert [record.outputs for record in found] == [record.outputs for record in alone]
+    assert {record.where for record in found} == {"cloud"}
+    for record in found:
+        assert record.steps is not None
+        assert record.total_s == pytest.approx(record.steps.total_s)
+
+
+def test_no_more_than_the_bound_are_under_way_and_the_source_waits(unit: Unit, cloud: RunningCloud) -> None:
+    source = Source()
+    cloud.executor.hold()
+    running = Running(unit, source, 3)
+    # Three heads ran and no answer came: that the third was begun is the overlap.
+    until(lambda: source.asked == 3)
+    threading.Event().wait(0.2)
+    assert (source.asked, running.found) == (3, [])
+    cloud.executor.let_go()
+    assert len(running.join()) == source.asked == COUNT
+
+
+def test_a_cloud_that_goes_away_loses_nothing(unit: Unit, cloud: RunningCloud, client: CloudClient) -> None:
+    source = Source()
+    cloud.executor.hold()
+    running = Running(unit, source, 3)
+    until(lambda: source.asked == 3)
+    client.close()
+    found = running.join()
+    assert names(found) == [f"image {index}" for index in range(COUNT)]
+    assert {record.where for record in found} == {"edge"}
+    assert all(record.note and not record.error for record in found)
+    first = unit.infer("again", lambda: picture(0), LAST_CUT)
+    assert first.outputs == found[0].outputs
+
+
+def test_a_refused_input_keeps_its_place(unit: Unit) -> None:
+    def refuse() -> Picture:
+        raise InputRefused("bad", "is no image")
+
+    inputs = list(Source(3))
+    found = list(infer_series(unit, [inputs[0], ("bad", refuse), *inputs[1:]], "mid", in_flight=3))
+    assert names(found) == ["image 0", "bad", "image 1", "image 2"]
+    assert [bool(record.error) for record in found] == [False, True, False, False]
+
+
+def test_what_is_under_way_is_cancelled_where_the_source_fails(unit: Unit, cloud: RunningCloud) -> None:
+    class SourceFailed(Exception):
+        pass
+
+    def two_then_none() -> Iterator[tuple[str, Callable[[], Picture]]]:
+        yield from Source(2)
+        raise SourceFailed
+
+    cloud.executor.hold()
+    with pytest.raises(SourceFailed):
+        list(infer_series(unit, two_then_none(), "mid", in_flight=3))
+    cloud.executor.let_go()
+    after = unit.infer("after", lambda: picture(5), "mid")
+    assert after.where == "cloud"
+    # The first was with the executor already; the second was taken out of the line.
+    assert sum(map(len, cloud.executor.ran)) <= 2
+
+
+def test_no_images_and_no_room(unit: Unit) -> None:
+    assert list(infer_series(unit, [], "mid")) == []
+    with pytest.raises(ValueError, match="0 images in flight"):
+        list(infer_series(unit, Source(), "mid", in_flight=0))
