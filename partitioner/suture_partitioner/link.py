@@ -58,7 +58,8 @@ _STALL_MEMORY_S: Final = 30.0
 _MAX_ABOVE_MEAN: Final = 4.0
 
 _MAX_BPS: Final = 1e11
-_RTT_WINDOW: Final = 3
+#: Of so many round trips the second smallest counts: a ping may have queued behind a payload, one may be a stray.
+_RTT_WINDOW: Final = 5
 _RTT_WINDOW_S: Final = 10.0
 
 
@@ -186,7 +187,7 @@ class LinkEstimator:
         rtts = self._recent_rtts()
         known = self._prior
         if rtts:
-            known = replace(known, rtt_s=float(np.median(rtts)), spread_s=_half_iqr(rtts))
+            known = replace(known, rtt_s=sorted(rtts)[min(1, len(rtts) - 1)], spread_s=_half_iqr(rtts))
         if self._rates:
             rates = [rate.bps for rate in self._rates]
             if counts_alone(tuple(self._rates), self._scatter.cautious):

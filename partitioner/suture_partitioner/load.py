@@ -19,6 +19,10 @@ Two things go wrong where each unit simply plans with the last wait that it hear
   exponential service with a mean of s, in which a request spends W = wait + s, has a marginal cost of W² / s; so the
   wait to plan with is W² / s - s = wait · (2 + wait / s), of which all beyond the wait itself is the others'.
 
+Units that work without a pause queue little until the cloud is full, and then at once: where two just fill it, a third
+hears of a short wait, joins, and only slows the others. So a unit that is not with the cloud reckons, beside the wait,
+with the share of a request that it would find at work there; one that is there knows the wait from its own requests.
+
 STAT pays only its own wait: it is to be done where it is done first.
 """
 
@@ -38,6 +42,8 @@ FADING_S: Final = 10.0
 #: What a unit's images add to the time that a move takes to show, at most; a rare image meets the wait of its own time.
 _CYCLE_MAX_S: Final = 10.0
 _CYCLE_WEIGHT: Final = 0.3
+#: A unit whose last so many images came back from the cloud or are there still is with it.
+_INSIDE_IMAGES: Final = 4
 
 
 class CloudLoad:
@@ -56,8 +62,10 @@ class CloudLoad:
         self._ratio = 1.0
         self._heard_s = 0.0
         self._held_s = 0.0
+        self._busy = 0.0
         self._asked_s: float | None = None
         self._cycle_s = 0.0
+        self._since_own = _INSIDE_IMAGES
         self._progress, self._due = 0.0, self._random.expovariate(1.0)
 
     def on_report(self, load: Load, now_s: float, *, waited_s: float | None = None) -> None:
@@ -71,6 +79,7 @@ class CloudLoad:
         wait_s = load.stat_wait_s if self._stat else load.routine_wait_s
         if waited_s is not None:
             wait_s = (wait_s + waited_s) / 2
+            self._since_own = 0
         weight = 1.0 if self._load is None else 1 - math.exp(-max(now_s - self._heard_s, 0.0) / SMOOTHING_S)
         self._wait_s += weight * (wait_s - self._wait_s)
         self._ratio += weight * (load.tail_ratio - self._ratio)
@@ -97,12 +106,16 @@ class CloudLoad:
         if load.units <= 1 or self._progress >= self._due:
             self._held_s = wait_s
             self._progress, self._due = 0.0, self._random.expovariate(1.0)
+            self._busy = load.utilisation
+        self._since_own += 1
         return self._priced(load)
 
     def _priced(self, load: Load) -> float:
         if self._stat or load.service_s <= 0:
             return self._held_s
-        return self._held_s * (2 + self._held_s / load.service_s)
+        joins = load.units > 1 and self._since_own > _INSIDE_IMAGES
+        met_s = self._held_s + (self._busy * load.service_s if joins else 0.0)
+        return met_s * (2 + met_s / load.service_s)
 
     def _advance(self, load: Load, changed_s: float, now_s: float) -> None:
         """Lets a Poisson clock run until the next look: its rate times the units is one per settling time and change

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from typing import Any, Protocol
 from suture_protocol.events import Load
 
 PONG_S = 0.25
+#: Of the reported utilisation.
+SMOOTHING_S = 2.0
 #: As the planner's: what is in force gives way only to what is faster by this.
 HYSTERESIS = 0.05
 
@@ -123,6 +126,7 @@ class _Model:
         self.line: list[tuple[float, float, Unit | None]] = []
         self.free_s = 0.0
         self.serving: tuple[Unit | None, float] | None = None
+        self.used = self.used_at_s = 0.0
 
     def run(self) -> Run:
         for unit in self.units:
@@ -142,7 +146,20 @@ class _Model:
 
     def load(self, now_s: float) -> Load:
         wait_s = sum(took_s for _, took_s, _ in self.line) + (max(self.free_s - now_s, 0.0) if self.serving else 0.0)
-        return Load(routine_wait_s=wait_s, stat_wait_s=wait_s, service_s=self.shape.service_s, units=len(self.units))
+        self.settle(now_s)
+        return Load(
+            routine_wait_s=wait_s,
+            stat_wait_s=wait_s,
+            service_s=self.shape.service_s,
+            utilisation=self.used,
+            units=len(self.units),
+        )
+
+    def settle(self, now_s: float) -> None:
+        """The smoothed share of time at work, as a real cloud reports it; to be called before `serving` changes."""
+        weight = 1 - math.exp(-(now_s - self.used_at_s) / SMOOTHING_S)
+        self.used += weight * ((self.serving is not None) - self.used)
+        self.used_at_s = now_s
 
     def begin(self, now_s: float, unit: Unit) -> None:
         if unit.waits is not None:
@@ -164,6 +181,7 @@ class _Model:
         self.serve(now_s)
 
     def serve(self, now_s: float) -> None:
+        self.settle(now_s)
         if self.serving is None and self.line:
             came_s, took_s, unit = self.line.pop(0)
             self.serving, self.free_s = (unit, now_s - came_s), now_s + took_s
@@ -171,6 +189,7 @@ class _Model:
 
     def served(self, now_s: float) -> None:
         assert self.serving is not None
+        self.settle(now_s)
         (unit, waited_s), self.serving = self.serving, None
         self.serve(now_s)
         if unit is not None:

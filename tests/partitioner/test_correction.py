@@ -49,15 +49,15 @@ def test_nothing_is_corrected_before_enough_was_seen():
     assert live.now().head.get(VARIANT, 1.0) == 1.0
 
 
-def test_a_throttled_processor_is_noticed_within_five_requests_and_so_is_its_recovery():
+def test_a_throttled_processor_is_noticed_within_seven_requests_and_its_recovery_within_three():
     live = corrections()
     run(live, 1.0, 50)
     assert live.now().head[VARIANT] == 1.0
-    run(live, 2.5, 4)
+    run(live, 2.5, 6)
     assert live.now().head[VARIANT] == 1.0, "a burst"
     run(live, 2.5, 1)
     assert live.now().head[VARIANT] == pytest.approx(2.5)
-    run(live, 1.0, 5)
+    run(live, 1.0, 3)
     assert live.now().head[VARIANT] == 1.0
 
 

@@ -212,11 +212,17 @@ def test_heartbeats_that_queued_behind_an_upload_do_not_raise_the_round_trip():
     assert estimator.estimate().rtt_s == pytest.approx(0.04)
 
 
-def test_the_round_trip_follows_a_change_of_path_after_two_idle_heartbeats():
+def test_the_round_trip_follows_a_change_of_path_after_four_idle_heartbeats_and_two_of_five_may_be_late():
     estimator = LinkEstimator()
     for now_s, rtt_s in enumerate((0.04, 0.04, 0.04, 0.2, 0.2)):
         estimator.on_heartbeat(rtt_s, float(now_s))
+    assert estimator.estimate().rtt_s == pytest.approx(0.04)
+    for now_s in (5.0, 6.0):
+        estimator.on_heartbeat(0.2, now_s)
     assert estimator.estimate().rtt_s == pytest.approx(0.2)
+    for now_s in (7.0, 8.0):
+        estimator.on_heartbeat(0.04, now_s)
+    assert estimator.estimate().rtt_s == pytest.approx(0.04)
 
 
 def test_on_a_busy_link_the_smallest_recent_round_trip_counts():

@@ -115,6 +115,21 @@ def test_of_many_units_few_look_again_at_once():
     assert changed[-1] <= 5
 
 
+def test_a_unit_that_is_not_with_the_cloud_reckons_with_the_work_that_it_would_find_there():
+    def asked(utilisation: float, *, own: bool) -> float:
+        """After a minute, so that it has looked."""
+        load = CloudLoad(seed=1)
+        for second in range(60):
+            waited_s = 0.0 if own else None
+            load.on_report(report(0.0, units=8, utilisation=utilisation), float(second), waited_s=waited_s)
+            found = load.queue_s(second + 0.5)
+        return found
+
+    assert asked(0.0, own=False) == 0
+    assert asked(0.9, own=True) == 0
+    assert asked(0.9, own=False) == pytest.approx(0.09 * (2 + 0.9))
+
+
 # --- Eight units under a load step --------------------------------------------------------------------------------
 
 LENGTH_S = 180.0
@@ -122,6 +137,7 @@ LENGTH_S = 180.0
 SHAPES = {
     "helps a lot": Shape(),
     "helps a little": Shape(alone_s=0.5, before_s=0.15),
+    "two fill it": Shape(alone_s=0.446, before_s=0.07, service_s=0.09, after_s=0.02),
     "fast cloud": Shape(alone_s=0.5, before_s=0.1, service_s=0.03, after_s=0.02),
 }
 
