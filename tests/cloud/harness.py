@@ -21,6 +21,7 @@ from suture_cloud.server import CloudConfig, CloudServer, serve
 from suture_edge.uploads import CloudRequest, request_of
 from suture_models.bundle import MANIFEST_NAME, Bundle, open_bundle
 from suture_models.manifest import (
+    LAST_CUT,
     ArtefactFile,
     Cut,
     GraphNode,
@@ -111,6 +112,36 @@ def write_bundle(path: Path, name: str = "threshold") -> Bundle:
     path.mkdir(parents=True, exist_ok=True)
     (path / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
     return open_bundle(path)
+
+
+class NumpyHead:
+    """A head of this network, in numpy."""
+
+    def __init__(self, cut_id: str) -> None:
+        self.cut_id = cut_id
+        self.closed = False
+
+    def run(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        assert not self.closed
+        return (whole(image),) if self.cut_id == LAST_CUT else head(image)
+
+    def layer_times_s(self) -> dict[str, float]:
+        return {}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class NumpyEngine:
+    """Heads of this network."""
+
+    name = "numpy"
+
+    def version(self) -> str:
+        return "1"
+
+    def load(self, bundle: Bundle, variant: Variant, cut: Cut, *, threads: int = 1) -> NumpyHead:
+        return NumpyHead(cut.id)
 
 
 class NumpyExecutor:

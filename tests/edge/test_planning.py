@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
@@ -23,7 +22,7 @@ from suture_models.picture import Picture
 from suture_partitioner.link import LinkEstimator
 from suture_partitioner.profile_file import profile_to_json
 from suture_partitioner.types import Constraints, CutTiming, LinkEstimate, Profile
-from tests.cloud.harness import SIDE, VARIANT, RunningCloud, head, until, whole, write_bundle
+from tests.cloud.harness import SIDE, VARIANT, NumpyHead, RunningCloud, until, write_bundle
 
 FAST = LinkEstimate(bandwidth_bps=50e6, rtt_s=0.001, samples=1)
 SLOW = LinkEstimate(bandwidth_bps=1e6, rtt_s=0.001, samples=1)
@@ -51,22 +50,6 @@ class NumpyEngine:
         self.loading.set()
         assert self.gate.wait(30)
         return NumpyHead(cut.id)
-
-
-class NumpyHead:
-    def __init__(self, cut_id: str) -> None:
-        self.cut_id = cut_id
-        self.closed = False
-
-    def run(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        assert not self.closed
-        return (whole(image),) if self.cut_id == LAST_CUT else head(image)
-
-    def layer_times_s(self) -> dict[str, float]:
-        return {}
-
-    def close(self) -> None:
-        self.closed = True
 
 
 class ToldLink(LinkEstimator):

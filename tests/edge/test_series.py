@@ -5,52 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
-from suture_edge.engines.base import Head
 from suture_edge.heads import Heads
 from suture_edge.record import Inference
 from suture_edge.series import infer_series
 from suture_edge.unit import Unit
 from suture_models.bundle import Bundle
-from suture_models.manifest import LAST_CUT, Cut, Variant
+from suture_models.manifest import LAST_CUT
 from suture_models.picture import Picture
 from suture_protocol.errors import InputRefused
-from tests.cloud.harness import SIDE, RunningCloud, head, until, whole, write_bundle
+from tests.cloud.harness import SIDE, NumpyEngine, RunningCloud, until, write_bundle
 
 COUNT = 7
-
-
-class NumpyEngine:
-    """Heads of the small network, in numpy."""
-
-    name = "numpy"
-
-    def version(self) -> str:
-        return "1"
-
-    def load(self, bundle: Bundle, variant: Variant, cut: Cut, *, threads: int = 1) -> Head:
-        return NumpyHead(cut.id)
-
-
-class NumpyHead:
-    def __init__(self, cut_id: str) -> None:
-        self._cut_id = cut_id
-
-    def run(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        return (whole(image),) if self._cut_id == LAST_CUT else head(image)
-
-    def layer_times_s(self) -> dict[str, float]:
-        return {}
-
-    def close(self) -> None:
-        pass
 
 
 class Source:

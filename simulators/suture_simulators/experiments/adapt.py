@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 from suture_edge.settings import AUTO
 from suture_simulators.experiments import decisions, scenarios, streaming
 from suture_simulators.experiments.clairvoyant import Option, best_at
+from suture_simulators.experiments.reported import Reported
 from suture_simulators.experiments.scenarios import Scenario
 from suture_simulators.experiments.streaming import PERIOD_MIN_S, SPLIT, Arm, Pace
-from suture_simulators.experiments.types import Grid, Point, Record, Results, Settings
+from suture_simulators.experiments.types import Grid, Point, Record, Settings
 from suture_simulators.lines import TracedLine
 
 if TYPE_CHECKING:
     from suture_simulators.experiments.bench import Bench
-    from suture_simulators.experiments.page import Section
 
 DROP: Final = "drop"
 STEADY: Final = "steady"
@@ -43,11 +43,12 @@ _REPLANS_MIN: Final = 10_000
 _AROUND_S: Final = 6.0
 
 
-class Adapt:
+class Adapt(Reported):
     """See the module."""
 
     name = "adapt"
     title = "How fast the plan follows the link"
+    report = "suture_simulators.experiments.adapt_report"
 
     def grid(self, *, quick: bool) -> Grid:
         """See `Experiment.grid`; rates are stepped between, a phase lasts `samples` times the shortest period."""
@@ -97,24 +98,6 @@ class Adapt:
             "decisions": _decisions(point, bench, known, paced, settings),
             "invalid_reason": run.invalid_reason,
         }
-
-    def figures(self, results: Results) -> dict[str, float]:
-        """See `Experiment.figures`."""
-        from suture_simulators.experiments.adapt_read import figures
-
-        return figures(results)
-
-    def table(self, results: Results) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-        """See `Experiment.table`."""
-        from suture_simulators.experiments.adapt_report import table
-
-        return table(results)
-
-    def sections(self, results: Results) -> Sequence[Section]:
-        """See `Experiment.sections`."""
-        from suture_simulators.experiments.adapt_report import sections
-
-        return sections(results)
 
 
 def _scenarios(settings: Settings, *, first: bool) -> list[tuple[str, float]]:

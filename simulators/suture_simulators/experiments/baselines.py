@@ -15,12 +15,12 @@ from suture_partitioner.types import LinkEstimate
 from suture_protocol.codecs import jpegxl
 from suture_protocol.codecs.registry import get_codec
 from suture_protocol.errors import UsageError
+from suture_simulators.experiments.reported import Reported
 from suture_simulators.experiments.sampling import sample_of
 from suture_simulators.experiments.types import Grid, Point, Record, Results, Sample, Settings
 
 if TYPE_CHECKING:
     from suture_simulators.experiments.bench import Bench
-    from suture_simulators.experiments.page import Section
 
 SPLIT: Final = "split"
 DICOM: Final = "dicom_upload"
@@ -96,11 +96,12 @@ def arms_for(manifest: Manifest) -> tuple[Arm, ...]:
     return tuple(arm for arm in ARMS if not arm.codec or get_codec(arm.codec).accepts(spec.shape, spec.dtype))
 
 
-class Baselines:
+class Baselines(Reported):
     """See the module."""
 
     name = "baselines"
     title = "Time to result: split against every other way"
+    report = "suture_simulators.experiments.baselines_report"
 
     def grid(self, *, quick: bool) -> Grid:
         """See `Experiment.grid`."""
@@ -165,24 +166,6 @@ class Baselines:
                 record(sample)
                 spent.append(sample.total_s)
         return {"local_engines": local, "plan": plan, "arms": [arm.name for arm in arms]}
-
-    def figures(self, results: Results) -> dict[str, float]:
-        """See `Experiment.figures`. Each ratio is split's median ÷ the rival's at a point: below 1, split is faster."""
-        from suture_simulators.experiments.baselines_report import figures
-
-        return figures(results)
-
-    def table(self, results: Results) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-        """See `Experiment.table`."""
-        from suture_simulators.experiments.baselines_report import table
-
-        return table(results)
-
-    def sections(self, results: Results) -> Sequence[Section]:
-        """See `Experiment.sections`."""
-        from suture_simulators.experiments.baselines_report import sections
-
-        return sections(results)
 
 
 def _ask(bench: Bench, arm: Arm) -> dict[str, Any]:

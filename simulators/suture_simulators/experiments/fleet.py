@@ -20,12 +20,12 @@ from suture_models.manifest import INPUT_CUT, LAST_CUT
 from suture_simulators.experiments.clairvoyant import Option, best_at
 from suture_simulators.experiments.fleet_run import Fleet, Neighbour, Phases, Task
 from suture_simulators.experiments.fleet_unit import UNDAMPED
+from suture_simulators.experiments.reported import Reported
 from suture_simulators.experiments.streaming import options_of
-from suture_simulators.experiments.types import Grid, Point, Record, Results, Sample, Settings
+from suture_simulators.experiments.types import Grid, Point, Record, Sample, Settings
 
 if TYPE_CHECKING:
     from suture_simulators.experiments.bench import Bench
-    from suture_simulators.experiments.page import Section
 
 #: What the issue asks for.
 UNITS: Final = 8
@@ -62,11 +62,12 @@ class Arm:
         return [edge if n < self.on_edge else cloud for n in range(units)]
 
 
-class Fleets:
+class Fleets(Reported):
     """See the module. `units` is how many."""
 
     name = "fleet"
     title = "A fleet on a cloud that gets busy"
+    report = "suture_simulators.experiments.fleet_report"
 
     def __init__(self, units: int = UNITS) -> None:
         self._units = units
@@ -125,24 +126,6 @@ class Fleets:
             "runs": runs,
             "invalid_reason": too_slow if overrun > _OVERRUN_MAX else "",
         }
-
-    def figures(self, results: Results) -> dict[str, float]:
-        """See `Experiment.figures`."""
-        from suture_simulators.experiments.fleet_report import figures
-
-        return figures(results)
-
-    def table(self, results: Results) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-        """See `Experiment.table`."""
-        from suture_simulators.experiments.fleet_report import table
-
-        return table(results)
-
-    def sections(self, results: Results) -> Sequence[Section]:
-        """See `Experiment.sections`."""
-        from suture_simulators.experiments.fleet_report import sections
-
-        return sections(results)
 
 
 class _Taken:

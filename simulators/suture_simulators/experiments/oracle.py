@@ -28,13 +28,13 @@ from suture_simulators.experiments.oracle_arms import (
     situation_of,
 )
 from suture_simulators.experiments.oracle_scores import expected_turns, still_in
+from suture_simulators.experiments.reported import Reported
 from suture_simulators.experiments.sampling import sample_of
 from suture_simulators.experiments.station import WARM_UPS
-from suture_simulators.experiments.types import Grid, Point, Record, Results, Settings
+from suture_simulators.experiments.types import Grid, Point, Record, Settings
 
 if TYPE_CHECKING:
     from suture_simulators.experiments.bench import Bench
-    from suture_simulators.experiments.page import Section
 
 #: An arm that is predicted to take so many times as long as the best need not be measured again, if its prediction was
 #: found to be within this share at a faster rate of the same device.
@@ -46,11 +46,12 @@ _AROUND_SAMPLE: Final = 1.2
 _AROUND_POINT_S: Final = 1.5
 
 
-class Oracle:
+class Oracle(Reported):
     """See the module."""
 
     name = "oracle"
     title = "Is the planned cut the best one? Every choice against measured cuts"
+    report = "suture_simulators.experiments.oracle_report"
 
     def __init__(self) -> None:
         """Nothing is known yet."""
@@ -127,24 +128,6 @@ class Oracle:
             "predicted": {arm: _prediction(choice) for arm, choice in predicted.items()},
             "link": asdict(link),
         }
-
-    def figures(self, results: Results) -> dict[str, float]:
-        """See `Experiment.figures`."""
-        from suture_simulators.experiments.oracle_judged import figures
-
-        return figures(results)
-
-    def table(self, results: Results) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-        """See `Experiment.table`."""
-        from suture_simulators.experiments.oracle_report import table
-
-        return table(results)
-
-    def sections(self, results: Results) -> Sequence[Section]:
-        """See `Experiment.sections`."""
-        from suture_simulators.experiments.oracle_report import sections
-
-        return sections(results)
 
     def _arms(
         self, point: Point, predicted: Mapping[str, Choice], settings: Settings, always: Sequence[str]

@@ -19,13 +19,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from suture_models.manifest import LAST_CUT, Cut, Manifest
+from suture_simulators.experiments.reported import Reported
 from suture_simulators.experiments.sampling import sample_of
-from suture_simulators.experiments.types import Grid, Point, Record, Results, Sample, Settings
+from suture_simulators.experiments.types import Grid, Point, Record, Sample, Settings
 from suture_simulators.link_profile import TCP_PAYLOAD_SHARE, LinkProfile
 
 if TYPE_CHECKING:
     from suture_simulators.experiments.bench import Bench
-    from suture_simulators.experiments.page import Section
 
 CODEC: Final = "raw"
 #: Payloads of the issue's span; of a network's cuts, those nearest to them.
@@ -41,11 +41,12 @@ _SERIES_TURNS: Final = 3
 PARTS: Final = ("warm", "idle", "lossy", "stat", "series")
 
 
-class Overhead:
+class Overhead(Reported):
     """See the module."""
 
     name = "overhead"
     title = "Time to result over the physical bound"
+    report = "suture_simulators.experiments.overhead_report"
 
     def grid(self, *, quick: bool) -> Grid:
         """See `Experiment.grid`; the last device is the series' one, the first all others'."""
@@ -79,7 +80,7 @@ class Overhead:
         total_s = 3.0
         for cut in _cuts(point, bench, settings):
             one_s = edge.cuts[cut.id].compute_s + cloud.cuts[cut.id].compute_s
-            one_s += point.rtt_s + 8 * payload_bytes(cut) / (point.rate_bps * TCP_PAYLOAD_SHARE)
+            one_s += point.rtt_s + 8 * cut.bytes_codes / (point.rate_bps * TCP_PAYLOAD_SHARE)
             one_s += IDLE_S if point.scenario == "idle" else 0.0
             total_s += max(min(settings.samples * one_s, _ARM_BUDGET_S), _SAMPLES_MIN * one_s)
         return total_s
@@ -89,41 +90,12 @@ class Overhead:
         parts = {"series": _series, "stat": _stat}
         return parts.get(point.scenario, _singles)(point, bench, record, settings)
 
-    def figures(self, results: Results) -> dict[str, float]:
-        """See `Experiment.figures`."""
-        from suture_simulators.experiments.overhead_report import figures
-
-        return figures(results)
-
-    def table(self, results: Results) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-        """See `Experiment.table`."""
-        from suture_simulators.experiments.overhead_report import table
-
-        return table(results)
-
-    def sections(self, results: Results) -> Sequence[Section]:
-        """See `Experiment.sections`."""
-        from suture_simulators.experiments.overhead_report import sections
-
-        return sections(results)
-
-
-def payload_bytes(cut: Cut) -> int:
-    """What crosses a cut as it is: a byte for each code, and for each element of the input."""
-    total = 0
-    for tensor in cut.boundary:
-        count = 1
-        for size in tensor.shape:
-            count *= size
-        total += count
-    return total
-
 
 def sized_cuts(manifest: Manifest) -> list[Cut]:
     """The candidate cuts whose payloads are nearest to `SIZES_BYTES`, smallest first."""
     cuts = [cut for cut in manifest.cuts if cut.candidate and cut.id != LAST_CUT]
-    nearest = {min(cuts, key=lambda cut: abs(payload_bytes(cut) / size - 1)).id for size in SIZES_BYTES}
-    return sorted((cut for cut in cuts if cut.id in nearest), key=payload_bytes)
+    nearest = {min(cuts, key=lambda cut: abs(cut.bytes_codes / size - 1)).id for size in SIZES_BYTES}
+    return sorted((cut for cut in cuts if cut.id in nearest), key=lambda cut: cut.bytes_codes)
 
 
 def bound_s(sample: Sample, rate_bps: float, rtt_s: float) -> float:
@@ -188,7 +160,7 @@ def _series(point: Point, bench: Bench, record: Record, settings: Settings) -> M
     cut, stage_s = _balanced(point, bench)
     bench.warm_tails(point, {cut.id: CODEC}, seed=settings.seed)
     bench.ask("prepare", cuts=[cut.id])
-    rate_bps = 8 * payload_bytes(cut) / (stage_s * TCP_PAYLOAD_SHARE)
+    rate_bps = 8 * cut.bytes_codes / (stage_s * TCP_PAYLOAD_SHARE)
     bench.hold(rate_bps=rate_bps, rtt_s=point.rtt_s, seed=settings.seed)
     bench.ask("series", cut=cut.id, codec=CODEC, count=5, in_flight=4)
     for turn in range(_turns(settings)):

@@ -14,17 +14,17 @@ from suture_edge.settings import AUTO
 from suture_protocol.errors import UsageError
 from suture_simulators.experiments import scenarios, streaming
 from suture_simulators.experiments.clairvoyant import Option, best_at, title
+from suture_simulators.experiments.reported import Reported
 from suture_simulators.experiments.scenarios import Scenario
 from suture_simulators.experiments.streaming import PERIOD_MIN_S, SPLIT, Arm, Pace, Run
 from suture_simulators.experiments.trace_scores import fixed_options
-from suture_simulators.experiments.types import Grid, Point, Record, Results, Settings
+from suture_simulators.experiments.types import Grid, Point, Record, Settings
 from suture_simulators.lines import TracedLine
 from suture_simulators.rate_trace import RateTrace
 from suture_simulators.traces.library import bundled_traces
 
 if TYPE_CHECKING:
     from suture_simulators.experiments.bench import Bench
-    from suture_simulators.experiments.page import Section
 
 #: Fixed cuts that drive as well: those predicted best, and in a full run both ends too.
 _PREDICTED_BEST: Final = 3
@@ -33,11 +33,12 @@ _QUICK_PREDICTED_BEST: Final = 1
 _AROUND_S: Final = 5.0
 
 
-class Trace:
+class Trace(Reported):
     """See the module."""
 
     name = "trace"
     title = "A recorded drive: the link, the plan and the time to result"
+    report = "suture_simulators.experiments.trace_report"
 
     def grid(self, *, quick: bool) -> Grid:
         """See `Experiment.grid`; `samples` times the shortest period is how much of the drive is replayed."""
@@ -91,24 +92,6 @@ class Trace:
             "delivered": runs[SPLIT].delivered,
             "invalid_reason": "; ".join(invalid),
         }
-
-    def figures(self, results: Results) -> dict[str, float]:
-        """See `Experiment.figures`."""
-        from suture_simulators.experiments.trace_report import figures
-
-        return figures(results)
-
-    def table(self, results: Results) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-        """See `Experiment.table`."""
-        from suture_simulators.experiments.trace_report import table
-
-        return table(results)
-
-    def sections(self, results: Results) -> Sequence[Section]:
-        """See `Experiment.sections`."""
-        from suture_simulators.experiments.trace_report import sections
-
-        return sections(results)
 
 
 def _pace(point: Point, known: Sequence[Option], scenario: Scenario, before_s: float) -> Pace:

@@ -10,7 +10,7 @@ import pytest
 from suture_models.bundle import Bundle
 from suture_models.manifest import INPUT_CUT, LAST_CUT
 from suture_protocol.errors import CapabilityMissing
-from suture_simulators.experiments.overhead import Overhead, payload_bytes, sized_cuts
+from suture_simulators.experiments.overhead import Overhead, sized_cuts
 from suture_simulators.experiments.overhead_report import figures, sections, table
 from suture_simulators.experiments.types import Point, PointRecord, Results, Sample, Settings, device_of
 from suture_simulators.link_profile import TCP_PAYLOAD_SHARE
@@ -77,11 +77,11 @@ def test_a_series_is_held_against_its_slowest_stage() -> None:
 
 def test_cuts_span_the_sizes_and_never_are_the_last(pneumonia_bundle: Bundle) -> None:
     cuts = sized_cuts(pneumonia_bundle.manifest)
-    sizes = [payload_bytes(cut) for cut in cuts]
+    sizes = [cut.bytes_codes for cut in cuts]
     assert sizes == sorted(sizes)
     assert len(set(sizes)) == len(sizes) >= 3
     assert LAST_CUT not in {cut.id for cut in cuts}
-    assert payload_bytes(pneumonia_bundle.cut(INPUT_CUT)) == 224 * 224
+    assert pneumonia_bundle.cut(INPUT_CUT).bytes_codes == 224 * 224
 
 
 def test_a_small_run(command: Command, pneumonia_bundle: Bundle, tmp_path: Path) -> None:
