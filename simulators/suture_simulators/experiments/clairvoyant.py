@@ -90,6 +90,25 @@ def best_over(known: Sequence[Option], line: TracedLine, start_s: float, rtt_s: 
     return min(known, key=lambda option: option.over(line, start_s, rtt_s))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Foresight:
+    """What a clairvoyant knows: what there is to choose from, and the line as it is going to be."""
+
+    known: tuple[Option, ...]
+    line: TracedLine
+    rtt_s: float
+
+    def best(self, start_s: float) -> Option:
+        """The fastest for a head begun at `start_s`."""
+        return best_over(self.known, self.line, start_s, self.rtt_s)
+
+
+def foresight_from_json(raw: Mapping[str, Any]) -> Foresight:
+    """Of plain data: `known` as `Option.to_json` gave them, the `steps` of a line, and `rtt_s`."""
+    known, line = options_from_json(raw["known"]), line_from_json(raw["steps"])
+    return Foresight(known=known, line=line, rtt_s=float(raw["rtt_s"]))
+
+
 def line_from_json(steps: Sequence[Sequence[float]]) -> TracedLine:
     """The line of a scenario's steps as a record keeps them; the last one holds on for an hour."""
     pairs = tuple((float(at_s), float(rate_bps)) for at_s, rate_bps in steps)

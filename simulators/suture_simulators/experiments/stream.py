@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
-from suture_edge.heads import Heads
+from suture_edge.heads import HEADS_KEPT, Heads
 from suture_edge.record import Inference
 from suture_edge.unit import Unit, UnitSettings
 from suture_models.manifest import INPUT_CUT
@@ -23,6 +23,7 @@ from suture_models.picture import Picture
 from suture_partitioner.device import resident_bytes
 from suture_partitioner.link import LinkEstimator
 from suture_protocol.errors import LinkError, SutureError
+from suture_simulators.experiments.clairvoyant import Foresight, foresight_from_json
 from suture_simulators.experiments.pictures import read_image
 
 if TYPE_CHECKING:
@@ -58,25 +59,44 @@ class Stream:
     Not thread-safe.
     """
 
-    def __init__(self, station: Station, image: str, codec: str = "") -> None:
+    def __init__(
+        self,
+        station: Station,
+        image: str,
+        codec: str = "",
+        *,
+        foresight: Foresight | None = None,
+        kept: int = HEADS_KEPT,
+    ) -> None:
         """Prepares; nothing is connected yet. The station has a network open.
 
-        `codec` is for a fixed cut; empty for the planned or default one.
+        Args:
+            station: Where the network, the cloud's address and the emulated device are.
+            image: What every image of the stream is.
+            codec: For a fixed cut; empty for the planned or default one.
+            foresight: Chooses cut and codec of each image in place of the plan.
+            kept: How many heads stay loaded.
         """
         if station.network is None:
             raise ValueError("no network is open")
         self._study = station.study(image)
         self._path = station.path(image)
         self._client = CloudClient(station.client.address, PlainChannels(insecure=True))
-        kept = station.network.heads
-        # As many as a unit keeps, and a maker of its own: what moving the cut costs is part of what is measured.
+        opened = station.network.heads
+        # A maker of its own: what moving the cut costs is part of what is measured.
         self._made_bytes: dict[str, int] = {}
-        self._heads = Heads(kept.bundle, kept.engine, kept.variant, slow=station.slow)
+        self._heads = Heads(opened.bundle, opened.engine, opened.variant, slow=station.slow, kept=kept)
         settings = UnitSettings(device_factor=station.factor, codec=codec or None, constraints=station.constraints)
         self._unit = Unit(self._heads, self._client, settings, slow=station.slow, link=LinkEstimator())
         # Uncompressed, so that even a small image is large enough to measure the rate by.
         plain = replace(settings, codec="raw")
         self._warm = Unit(self._heads, self._client, plain, slow=station.slow, link=self._unit.link)
+        self._foresight = foresight
+        codecs = {option.codec for option in foresight.known} if foresight is not None else set[str]()
+        self._coded = {
+            found: Unit(self._heads, self._client, replace(settings, codec=found or None), slow=station.slow)
+            for found in codecs
+        }
 
     def open(self, cut: str, ready: Sequence[str]) -> dict[str, Any]:
         """Connects, makes the planner ready and warms up, with the head of the first image.
@@ -129,7 +149,7 @@ class Stream:
         while (due_s := camera.due_s) < until_s:
             time.sleep(max(due_s - (time.monotonic() - zero_s), 0.0))
             start_s = time.monotonic() - zero_s
-            found = self._infer(cut)
+            found = self._infer(cut, start_s)
             end_s = time.monotonic() - zero_s
             emit(self._said(camera.images, due_s, start_s, end_s, found))
             camera.done(end_s)
@@ -153,9 +173,13 @@ class Stream:
         self._heads.prepare(self._heads.bundle.cut(cut_id)).run(self._study.image)
         self._made_bytes[cut_id] = max(resident_bytes() - before, 0)
 
-    def _infer(self, cut: str) -> Inference:
+    def _infer(self, cut: str, start_s: float) -> Inference:
+        unit = self._unit
+        if self._foresight is not None:
+            best = self._foresight.best(start_s + self._study.before_s)
+            unit, cut = self._coded[best.codec], best.cut
         try:
-            return self._unit.infer(self._study.name, self._read, cut)
+            return unit.infer(self._study.name, self._read, cut)
         except SutureError as error:
             return Inference(path=self._study.name, error=str(error) or type(error).__name__)
 
@@ -183,10 +207,13 @@ class Stream:
 
 
 def open_stream(station: Station, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The command `stream_open`: `image`, `cut`, `codec` and `ready`; ends the stream before."""
+    """The command `stream_open`: `image`, `cut`, `codec`, `ready` and `foresight`; ends the stream before."""
     if station.stream is not None:
         station.stream.close()
-    station.stream = Stream(station, given["image"], given["codec"])
+    foresight = None if given["foresight"] is None else foresight_from_json(given["foresight"])
+    # A clairvoyant is not to lose by compiling: it keeps all the heads that it is going to want.
+    kept = max(HEADS_KEPT, len(given["ready"]) + 1)
+    station.stream = Stream(station, given["image"], given["codec"], foresight=foresight, kept=kept)
     return station.stream.open(given["cut"], given["ready"])
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _MOMENTS: Final = 200
 #: The planned stream.
 SPLIT: Final = "split"
+#: The stream that knows the drive beforehand.
+CLAIRVOYANT: Final = "clairvoyant"
 #: Images that may wait at the unit before the camera waits as well.
 ROOM: Final = 4
 #: Images come no faster than this, and no faster than the unit can follow with this share of its time to spare.
@@ -52,12 +54,14 @@ def pace(slowest_best_s: float, before_s: float) -> Pace:
 class Arm:
     """How a stream's images are done: at a cut (or `auto`), with a codec; empty for the planned or default one.
 
-    `ready` are cuts whose heads were made ready before the stream began.
+    `ready` are cuts whose heads were made ready before the stream began. `foresight` is what a clairvoyant chooses by
+    for each image, as `clairvoyant.foresight_from_json` reads it; `cut` is then its first one.
     """
 
     cut: str
     codec: str = ""
     ready: tuple[str, ...] = ()
+    foresight: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -85,9 +89,14 @@ def ready_cuts(known: Sequence[Option], line: TracedLine, length_s: float, rtt_s
 
     As many as a unit keeps. How a unit fares that meets a link for the first time is another question.
     """
+    return tuple(dict.fromkeys([LAST_CUT, *best_cuts(known, line, length_s, rtt_s)[: HEADS_KEPT - 1]]))
+
+
+def best_cuts(known: Sequence[Option], line: TracedLine, length_s: float, rtt_s: float) -> list[str]:
+    """The cuts that are best at some moment, those most often so first."""
     moments = [length_s * i / _MOMENTS for i in range(_MOMENTS)]
     best = Counter(best_over(known, line, at_s, rtt_s).cut for at_s in moments)
-    return tuple(dict.fromkeys([LAST_CUT, *(cut for cut, _ in best.most_common(HEADS_KEPT - 1))]))
+    return [cut for cut, _ in best.most_common()]
 
 
 def replay(
@@ -102,7 +111,14 @@ def replay(
     if link is None:
         raise ValueError("set the link first")
     bench.hold(rate_bps=point.rate_bps, rtt_s=point.rtt_s, seed=seed)
-    bench.ask("stream_open", image=point.image, cut=arm.cut, codec=arm.codec, ready=list(arm.ready))
+    bench.ask(
+        "stream_open",
+        image=point.image,
+        cut=arm.cut,
+        codec=arm.codec,
+        ready=list(arm.ready),
+        foresight=None if arm.foresight is None else dict(arm.foresight),
+    )
     run = Run()
 
     def take(event: Mapping[str, Any]) -> None:

@@ -91,7 +91,7 @@ def _times(samples: Sequence[Sample], clairvoyant: Sequence[Foreseen], notes: An
         dots("on the unit, as planned", [s for s in done if s.where == "edge" and not s.extra["note"]]),
         dots("alone, link failed", [s for s in done if s.where == "edge" and s.extra["note"]]),
         Track(
-            label="clairvoyant, no waiting",
+            label="clairvoyant foreseen, no waiting",
             x=[seen.start_s for seen in clairvoyant],
             y=[seen.total_s for seen in clairvoyant],
         ),

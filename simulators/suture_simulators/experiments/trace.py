@@ -1,4 +1,4 @@
-"""`trace`: recorded drives, each replayed for a planned stream of images and again for each fixed policy.
+"""`trace`: recorded drives, each replayed for a planned stream of images, for a clairvoyant and for each fixed policy.
 
 Fixed policies are the image upload, the edge alone, and the cuts predicted to serve best over the drive. All replays of
 a drive begin at the same place of it. See `trace_scores` for what the figures are.
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from suture_edge.settings import AUTO
 from suture_protocol.errors import UsageError
 from suture_simulators.experiments import scenarios, streaming
-from suture_simulators.experiments.clairvoyant import Option, best_at, title
+from suture_simulators.experiments.clairvoyant import Option, best_at, best_over, title
 from suture_simulators.experiments.reported import Reported
 from suture_simulators.experiments.scenarios import Scenario
-from suture_simulators.experiments.streaming import PERIOD_MIN_S, SPLIT, Arm, Pace, Run
+from suture_simulators.experiments.streaming import CLAIRVOYANT, PERIOD_MIN_S, SPLIT, Arm, Pace, Run
 from suture_simulators.experiments.trace_scores import fixed_options
 from suture_simulators.experiments.types import Grid, Point, Record, Settings
 from suture_simulators.lines import TracedLine
@@ -68,16 +68,21 @@ class Trace(Reported):
         """See `Experiment.estimate_s`."""
         known = streaming.options_of(point, bench)
         scenario = _scenario(point, settings)
-        return (1 + len(_fixed(point, known, scenario, settings))) * (scenario.length_s + _AROUND_S)
+        return (2 + len(_fixed(point, known, scenario, settings))) * (scenario.length_s + _AROUND_S)
 
     def run(self, point: Point, bench: Bench, record: Record, settings: Settings) -> Mapping[str, Any]:
-        """See `Experiment.run`: the planned stream's replay, then each fixed cut's, over the same part of the drive."""
+        """See `Experiment.run`: the planned stream's replay, the clairvoyant's and each fixed cut's, over the same part
+        of the drive."""
         known = streaming.options_of(point, bench)
         scenario = _scenario(point, settings)
         paced = _pace(point, known, scenario, bench.before_s())
         fixed = _fixed(point, known, scenario, settings)
         ready = streaming.ready_cuts(known, TracedLine(scenario.trace), scenario.length_s, point.rtt_s)
-        arms = {SPLIT: Arm(cut=AUTO, ready=ready), **{title(o): Arm(cut=o.cut, codec=o.codec) for o in fixed}}
+        arms = {
+            SPLIT: Arm(cut=AUTO, ready=ready),
+            CLAIRVOYANT: _clairvoyant(known, scenario, point.rtt_s),
+            **{title(o): Arm(cut=o.cut, codec=o.codec) for o in fixed},
+        }
         runs: dict[str, Run] = {}
         for name, arm in arms.items():
             runs[name] = streaming.replay(
@@ -92,6 +97,18 @@ class Trace(Reported):
             "delivered": runs[SPLIT].delivered,
             "invalid_reason": "; ".join(invalid),
         }
+
+
+def _clairvoyant(known: Sequence[Option], scenario: Scenario, rtt_s: float) -> Arm:
+    """Has the heads of all cuts that are best at some moment ready, more than a unit keeps."""
+    line = TracedLine(scenario.trace)
+    ready = streaming.best_cuts(known, line, scenario.length_s, rtt_s)
+    foresight = {
+        "known": [option.to_json() for option in known if option.cut in ready],
+        "steps": scenario.to_json()["steps"],
+        "rtt_s": rtt_s,
+    }
+    return Arm(cut=best_over(known, line, 0.0, rtt_s).cut, ready=tuple(ready), foresight=foresight)
 
 
 def _pace(point: Point, known: Sequence[Option], scenario: Scenario, before_s: float) -> Pace:

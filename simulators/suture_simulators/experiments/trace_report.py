@@ -15,7 +15,7 @@ from suture_simulators.experiments.clairvoyant import Option, title
 from suture_simulators.experiments.page import Figure, Section, Table, Text
 from suture_simulators.experiments.plots import distribution
 from suture_simulators.experiments.scenarios import outages
-from suture_simulators.experiments.streaming import ROOM, SPLIT
+from suture_simulators.experiments.streaming import CLAIRVOYANT, ROOM, SPLIT
 from suture_simulators.experiments.timelines import CAPTION, drive_title, stream_picture
 from suture_simulators.experiments.trace_scores import Foreseen
 from suture_simulators.experiments.types import PointRecord, Results, Sample
@@ -25,6 +25,7 @@ _CLAIRVOYANT_HEAD = (
     "drive",
     "part",
     "÷ clairvoyant",
+    "÷ foreseen",
     "÷ best fixed policy",
     "met an outage",
     "on a right plan",
@@ -50,16 +51,19 @@ _HEAD = (
 class Read:
     """One valid point, evaluated.
 
-    `pairs` are (measured, foreseen) for each image with a result that met no outage; `away` are the turns that met one.
+    `foreseen` is what a clairvoyant at the planned stream's moments is predicted to take. `pairs` are (planned,
+    clairvoyant) for each image with a result that met no outage, `pairs_foreseen` (planned, foreseen); `away` are the
+    turns that met one.
     """
 
     record: PointRecord
     by_arm: Mapping[str, tuple[Sample, ...]]
     accounts: Mapping[str, Account]
     known: tuple[Option, ...]
-    clairvoyant: tuple[Foreseen, ...]
+    foreseen: tuple[Foreseen, ...]
     away: frozenset[int]
     pairs: tuple[tuple[float, float], ...]
+    pairs_foreseen: tuple[tuple[float, float], ...]
     right_share: float
     vs_best_fixed: float
     best_fixed: str
@@ -70,9 +74,14 @@ class Read:
         return trace_scores.ratio_of_means(self.pairs)
 
     @property
+    def vs_foreseen(self) -> float:
+        """Ratio of the means."""
+        return trace_scores.ratio_of_means(self.pairs_foreseen)
+
+    @property
     def vs_best_fixed_away(self) -> float | None:
         """As `vs_best_fixed`, over the images that met an outage; None where none did."""
-        means = [trace_scores.mean_s(self.away_of(arm)) for arm in self.by_arm if arm != SPLIT]
+        means = [trace_scores.mean_s(self.away_of(arm)) for arm in self.by_arm if arm not in (SPLIT, CLAIRVOYANT)]
         return trace_scores.mean_s(self.away_of(SPLIT)) / min(means) if self.away else None
 
     def away_of(self, arm: str) -> list[Sample]:
@@ -93,7 +102,7 @@ def _read(record: PointRecord, samples: Sequence[Sample]) -> Read:
     notes, rtt_s = record.notes, record.point.rtt_s
     known, line, _ = adapt_scores.known_from(notes)
     by_arm = {arm: tuple(s for s in samples if s.arm == arm) for arm in notes["images"]}
-    clairvoyant = trace_scores.foreseen(by_arm[SPLIT], known, line, rtt_s)
+    ahead = trace_scores.foreseen(by_arm[SPLIT], known, line, rtt_s)
     gone = outages(notes["scenario"]["steps"], notes["scenario"]["steps"][-1][0] + 1.0)
     away = frozenset(trace_scores.met_outage(by_arm, gone))
     ratio, best = trace_scores.vs_best_fixed(by_arm, away)
@@ -103,9 +112,10 @@ def _read(record: PointRecord, samples: Sequence[Sample]) -> Read:
         by_arm=by_arm,
         accounts={arm: adapt_scores.account(found, notes["images"][arm], deadline_s) for arm, found in by_arm.items()},
         known=known,
-        clairvoyant=tuple(clairvoyant),
+        foreseen=tuple(ahead),
         away=away,
-        pairs=tuple(trace_scores.vs_clairvoyant(by_arm[SPLIT], clairvoyant, away)),
+        pairs=tuple(trace_scores.vs_clairvoyant(by_arm[SPLIT], by_arm[CLAIRVOYANT], away)),
+        pairs_foreseen=tuple(trace_scores.vs_foreseen(by_arm[SPLIT], ahead, away)),
         right_share=adapt_scores.right_share(by_arm[SPLIT], known, line, rtt_s),
         vs_best_fixed=ratio,
         best_fixed=best,
@@ -122,6 +132,8 @@ def figures(results: Results) -> dict[str, float]:
         "vs_clairvoyant": max(point.vs_clairvoyant for point in found),
         "vs_clairvoyant_median": statistics.median(point.vs_clairvoyant for point in found),
         "vs_clairvoyant_mean": trace_scores.ratio_of_means([pair for point in found for pair in point.pairs]),
+        "vs_foreseen": max(point.vs_foreseen for point in found),
+        "vs_foreseen_median": statistics.median(point.vs_foreseen for point in found),
         "vs_best_fixed": max(against),
         "vs_best_fixed_median": statistics.median(against),
         "drives": len(found),
@@ -167,7 +179,7 @@ def sections(results: Results) -> Sequence[Section]:
 
 
 def _definitions(found: Sequence[Read]) -> tuple[str, ...]:
-    counts = sorted({len(point.by_arm) - 1 for point in found})
+    counts = sorted({len(point.by_arm) - 2 for point in found})
     return (
         "One image comes at every period of the drive, which the best plan can follow at its slowest rate; the "
         f"unit reads, preprocesses and infers it for real, by the same code as the agent's. At most {ROOM} images "
@@ -177,10 +189,11 @@ def _definitions(found: Sequence[Read]) -> tuple[str, ...]:
         "streams. Means and ratios are over the images that met none, the same ones of every stream; the others are "
         "in the column of their own.",
         "vs_clairvoyant: the mean time from begin to result ÷ the clairvoyant's mean; the figure is the worst drive's. "
-        "The clairvoyant begins the same images at the same moments, has the profiles that the unit plans with, knows "
-        "the rate that the line is going to have, and takes the best cut and codec by the planner's arithmetic, the "
-        "rate being integrated over the transfer. Its times are predicted, not measured: what the arithmetic leaves "
-        "out (slow start, waiting threads) counts against the plan.",
+        "The clairvoyant drives as well, from the same offset. It has the profiles that the unit plans with, knows the "
+        "rate that the line is going to have, and takes the best cut and codec by the planner's arithmetic, the rate "
+        "being integrated over the transfer; all the heads that it is going to want are ready. vs_foreseen: the same "
+        "mean ÷ what that arithmetic foresees at the plan's own moments over an ideal line; what it leaves out (slow "
+        "start, waiting threads) counts against the plan there.",
         "vs_best_fixed: the plan's mean time from image to result, waiting included, ÷ the least mean among the fixed "
         f"policies; the figure is the worst drive's. Fixed policies ({' or '.join(map(str, counts))} for each drive: "
         "the image upload and the edge alone in a full run, and the cuts predicted best over the drive, each with its "
@@ -235,14 +248,16 @@ def _way(arm: str) -> str:
     if arm == SPLIT:
         return "as planned"
     cut, _, codec = arm.partition(" ")
-    return {INPUT_CUT: f"image upload {codec}", LAST_CUT: "edge only"}.get(cut, f"cut {arm}")
+    known = {CLAIRVOYANT: "clairvoyant", INPUT_CUT: f"image upload {codec}", LAST_CUT: "edge only"}
+    return known.get(cut, f"cut {arm}")
 
 
 def _clairvoyant_row(point: Read) -> tuple[str, ...]:
     where = (point.record.point.network, point.record.point.scenario, point.record.notes["scenario"]["note"])
     return (
         *where,
-        f"{point.vs_clairvoyant:.2f}" if point.pairs else "–",
+        f"{point.vs_clairvoyant:.3f}" if point.pairs else "–",
+        f"{point.vs_foreseen:.3f}" if point.pairs_foreseen else "–",
         f"{point.vs_best_fixed:.2f} ({_way(point.best_fixed)})",
         str(len(point.away_of(SPLIT))),
         f"{100 * point.right_share:.0f} %",
@@ -254,7 +269,7 @@ def _drive(point: Read) -> list[Figure | Text]:
     cuts = ", ".join(dict.fromkeys(title(o) for o in _clairvoyant_options(point)))
     times = {_way(arm): [s.total_s for s in found if s.ok] for arm, found in point.by_arm.items()}
     return [
-        Figure(svg=stream_picture(point.record, point.by_arm[SPLIT], point.known, point.clairvoyant), caption=CAPTION),
+        Figure(svg=stream_picture(point.record, point.by_arm[SPLIT], point.known, point.foreseen), caption=CAPTION),
         Text(text=f"The clairvoyant used: {cuts}. Best fixed policy: {_way(point.best_fixed)}."),
         Figure(
             svg=distribution(times, title="Every way over the same drive", x_label="time to result (s)", log_x=True),
@@ -265,4 +280,4 @@ def _drive(point: Read) -> list[Figure | Text]:
 
 def _clairvoyant_options(point: Read) -> list[Option]:
     by_key = {(option.cut, option.codec): option for option in point.known}
-    return [by_key[seen.cut, seen.codec] for seen in point.clairvoyant]
+    return [by_key[seen.cut, seen.codec] for seen in point.by_arm[CLAIRVOYANT] if (seen.cut, seen.codec) in by_key]

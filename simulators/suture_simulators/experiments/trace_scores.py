@@ -1,8 +1,9 @@
 """How a planned stream did on a recorded drive: against a clairvoyant, and against every fixed cut that drove it too.
 
-`vs_clairvoyant`: the planned stream's mean time from begin to result ÷ the mean of a clairvoyant, who begins the same
-images at the same moments with the same profiles, knows the rate that the line is going to have, integrates it over the
-transfer, and takes the best cut and codec. Waiting for the image before is in neither.
+`vs_clairvoyant`: the planned stream's mean time from begin to result ÷ that of the clairvoyant's stream, who has the
+same profiles, knows the rate that the line is going to have, integrates it over the transfer, and takes the best cut
+and codec; it really drove, from the same offset. Waiting for the image before is in neither. `vs_foreseen`: the same
+÷ what the profiles foresee for such a choice over an ideal line, for the planned stream's own moments.
 
 `vs_best_fixed`: the planned stream's mean time from image to result, waiting included, ÷ the least mean of the streams
 at one fixed cut that were replayed on the same drive. A mean, since one image stuck is what a good plan avoids and a
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 
 from suture_models.manifest import INPUT_CUT, LAST_CUT
 from suture_simulators.experiments.clairvoyant import Option, best_over
-from suture_simulators.experiments.streaming import SPLIT
+from suture_simulators.experiments.streaming import CLAIRVOYANT, SPLIT
 from suture_simulators.experiments.types import Sample
 from suture_simulators.lines import TracedLine
 
@@ -50,15 +51,31 @@ def foreseen(samples: Sequence[Sample], known: Sequence[Option], line: TracedLin
     return found
 
 
-def vs_clairvoyant(
-    samples: Sequence[Sample], clairvoyant: Sequence[Foreseen], turns: Set[int] = frozenset()
+def vs_foreseen(
+    samples: Sequence[Sample], ahead: Sequence[Foreseen], turns: Set[int] = frozenset()
 ) -> list[tuple[float, float]]:
     """(measured, foreseen) time from its begin of each image that has a result, all turns but these."""
     return [
-        (sample.extra["end_s"] - sample.extra["start_s"], seen.total_s)
-        for sample, seen in zip(samples, clairvoyant, strict=True)
+        (_took_s(sample), seen.total_s)
+        for sample, seen in zip(samples, ahead, strict=True)
         if sample.ok and sample.turn not in turns
     ]
+
+
+def vs_clairvoyant(
+    samples: Sequence[Sample], clairvoyant: Sequence[Sample], turns: Set[int] = frozenset()
+) -> list[tuple[float, float]]:
+    """(planned, clairvoyant) time from its begin of each image that has a result in both, all turns but these."""
+    other = {sample.turn: sample for sample in clairvoyant if sample.ok}
+    return [
+        (_took_s(sample), _took_s(other[sample.turn]))
+        for sample in samples
+        if sample.ok and sample.turn in other and sample.turn not in turns
+    ]
+
+
+def _took_s(sample: Sample) -> float:
+    return float(sample.extra["end_s"] - sample.extra["start_s"])
 
 
 def ratio_of_means(pairs: Sequence[tuple[float, float]]) -> float:
@@ -91,12 +108,15 @@ def in_turns(samples: Sequence[Sample], turns: Set[int], *, among: bool) -> list
 
 
 def vs_best_fixed(by_arm: Mapping[str, Sequence[Sample]], turns: Set[int] = frozenset()) -> tuple[float, str]:
-    """The planned stream's mean ÷ the best fixed cut's over all turns but these, and which cut that is.
+    """The planned stream's mean ÷ the best fixed cut's over all turns but these, and which cut that is; the clairvoyant
+    is none.
 
     Raises:
         ValueError: no planned stream, or no fixed one.
     """
-    means = {arm: mean_s(in_turns(samples, turns, among=False)) for arm, samples in by_arm.items()}
+    means = {
+        arm: mean_s(in_turns(samples, turns, among=False)) for arm, samples in by_arm.items() if arm != CLAIRVOYANT
+    }
     planned_s = means.pop(SPLIT, None)
     if not means or planned_s is None:
         raise ValueError("comparing takes a planned stream and one at a fixed cut")

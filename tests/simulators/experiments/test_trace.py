@@ -19,6 +19,7 @@ from suture_simulators.experiments.trace_scores import (
     ratio_of_means,
     vs_best_fixed,
     vs_clairvoyant,
+    vs_foreseen,
 )
 from suture_simulators.experiments.types import Sample, Settings, device_of
 from suture_simulators.link_profile import TCP_PAYLOAD_SHARE
@@ -49,9 +50,16 @@ def test_the_clairvoyant_takes_the_link_while_it_is_good_and_the_unit_before_it_
 
 
 def test_against_the_clairvoyant_waiting_does_not_count_and_an_image_without_result_is_left_out() -> None:
+    planned = [image(11.0, 1.0, waited_s=5.0), image(12.0, 1.0, turn=1), image(13.0, 9.0, turn=2)]
+    clairvoyant = [image(12.0, 0.5, waited_s=2.0), image(14.0, 1.0, turn=1), image(16.0, 1.0, error="lost", turn=2)]
+    assert vs_clairvoyant(planned, clairvoyant) == [(1.0, 0.5), (1.0, 1.0)]
+    assert vs_clairvoyant(planned, clairvoyant, {1}) == [(1.0, 0.5)]
+
+
+def test_against_what_was_foreseen_waiting_does_not_count_either() -> None:
     samples = [image(11.0, 1.1, waited_s=5.0), image(12.0, 0.55), image(13.0, 9.0, error="refused")]
     seen = foreseen(samples, KNOWN, LINE, 0.04)
-    pairs = vs_clairvoyant(samples, seen)
+    pairs = vs_foreseen(samples, seen)
     assert [measured / ahead for measured, ahead in pairs] == pytest.approx([2.0, 1.0])
     assert ratio_of_means(pairs) == pytest.approx(1.5)
 
@@ -61,6 +69,7 @@ def test_the_best_fixed_cut_is_the_one_with_the_least_mean_waiting_included() ->
         "split": [image(0.0, 0.4), image(1.0, 0.4)],
         "relu zstd": [image(0.0, 0.1), image(1.0, 0.1, waited_s=8.0)],
         "last": [image(0.0, 0.5), image(1.0, 0.5)],
+        "clairvoyant": [image(0.0, 0.01), image(1.0, 0.01)],
     }
     assert vs_best_fixed(by_arm) == (pytest.approx(0.8), "last")
     with pytest.raises(ValueError, match="fixed cut"):
