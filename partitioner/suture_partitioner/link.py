@@ -49,8 +49,10 @@ PRIOR_SPREAD: Final = 0.5
 
 #: So many standard deviations of a transfer's time are no loss.
 _USUAL_SIGMAS: Final = 2.0
-#: Requests over which lost time is averaged, and for how long it is held against a link that is not used.
-_STALL_REQUESTS: Final = 8.0
+#: Requests over which lost time is averaged: a slow link goes on being slow, an outage is over when it is over. And for
+#: how long it is held against a link that is not used.
+_SLOW_REQUESTS: Final = 8.0
+_LOST_REQUESTS: Final = 32.0
 _STALL_MEMORY_S: Final = 30.0
 
 #: Chunks that waited in a busy receiver arrive together and look fast. The whole upload bounds that error: slow start
@@ -112,7 +114,7 @@ class LinkEstimator:
             round_trip_s: From sending the request's start to its result, less the server's time after the last byte.
             now_s: When the result came, on the caller's monotonic clock.
         """
-        self._note_stall(payload_bytes, round_trip_s - self._expected_s(payload_bytes), now_s)
+        self._note_stall(payload_bytes, round_trip_s - self._expected_s(payload_bytes), now_s, _SLOW_REQUESTS)
         ordered = sorted(arrivals, key=lambda arrival: arrival[1])
         if ordered and round_trip_s > ordered[-1][1]:
             # What is left is the way of the start plus the way of the result: a round trip that queued behind nothing.
@@ -120,9 +122,9 @@ class LinkEstimator:
         if payload_bytes < MIN_PAYLOAD_BYTES or round_trip_s <= 0:
             self._bound(payload_bytes, ordered, now_s)
             return
-        if self._pacing.tried():
-            self._rates.clear()
         mean_bps, rate_bps = self._rate(payload_bytes, ordered, round_trip_s)
+        if self._pacing.sent(mean_bps if rate_bps is None else rate_bps):
+            self._rates.clear()
         if not self._settled and self._samples:
             # The first request ran in TCP's slow start: it counted only for want of better.
             self._rates.clear()
@@ -158,7 +160,7 @@ class LinkEstimator:
         told = self._pacing.take(rate_bps, padding_bytes, self.estimate().rtt_s, now_s)
         if told == "try":
             self._rates.clear()
-            mean_bps = rate_bps = max(rate_bps, self._prior.bandwidth_bps)
+            mean_bps = rate_bps = max(self._pacing.better_bps(rate_bps), self._prior.bandwidth_bps)
         elif told == "trying":
             self._measured_at_s = now_s
             return
@@ -172,7 +174,7 @@ class LinkEstimator:
             waited_s: From sending its start until it was given up.
             now_s: When that was.
         """
-        self._note_stall(payload_bytes, max(waited_s - self._expected_s(payload_bytes), 0.0), now_s)
+        self._note_stall(payload_bytes, max(waited_s - self._expected_s(payload_bytes), 0.0), now_s, _LOST_REQUESTS)
         self._pacing.forget()
         most_bps = 8 * payload_bytes / max(waited_s, MIN_SPACING_S)
         if most_bps < self.estimate().bandwidth_bps:
@@ -227,14 +229,14 @@ class LinkEstimator:
         link = self.estimate()
         return link.rtt_s + 8 * payload_bytes / link.bandwidth_bps
 
-    def _note_stall(self, payload_bytes: int, excess_s: float, now_s: float) -> None:
+    def _note_stall(self, payload_bytes: int, excess_s: float, now_s: float, requests: float) -> None:
         """A request took so much longer than was to be expected, or less; what the link scatters by is no stall."""
         if not self._rates:
             return
         usual_s = _USUAL_SIGMAS * self._scatter.sigma * 8 * payload_bytes / self.estimate().bandwidth_bps
         excess_s = math.copysign(max(abs(excess_s) - usual_s, 0.0), excess_s)
         held_s = self._stall_s(now_s, least=-math.inf)
-        self._stalled_s = held_s + (excess_s - held_s) / _STALL_REQUESTS
+        self._stalled_s = held_s + (excess_s - held_s) / requests
         self._stalled_at_s = now_s
 
     def _stall_s(self, now_s: float, least: float = 0.0) -> float:
@@ -246,14 +248,16 @@ class LinkEstimator:
         self, payload_bytes: int, arrivals: Sequence[tuple[int, float]], round_trip_s: float
     ) -> tuple[float, float | None]:
         """The request's mean rate in bit/s, and the rate that the dispersion of its chunks gives, if it gives one."""
-        mean_bps = self._mean(payload_bytes, round_trip_s)
+        mean_bps = self._mean(payload_bytes, round_trip_s, arrivals[-1][1] if arrivals else 0.0)
         dispersion_bps = dispersion(arrivals)
         return mean_bps, None if dispersion_bps is None else min(dispersion_bps, _MAX_ABOVE_MEAN * mean_bps)
 
-    def _mean(self, size_bytes: int, round_trip_s: float) -> float:
+    def _mean(self, size_bytes: int, round_trip_s: float, arrived_s: float = 0.0) -> float:
         smallest_rtt_s = min((r.rtt_s for r in self._rtts), default=0.0)
-        # Less than a tenth of the time left means that the round trip is most of it and the difference is noise.
-        return 8 * size_bytes / max(round_trip_s - smallest_rtt_s, round_trip_s / 10)
+        # Less than a tenth of the time left means that the round trip is most of it and the difference is noise; then
+        # the receiver's own clock tells, where it says so.
+        least_s = max(arrived_s, MIN_SPACING_S) if arrived_s else round_trip_s / 10
+        return 8 * size_bytes / max(round_trip_s - smallest_rtt_s, least_s)
 
     def _bound(self, payload_bytes: int, arrivals: Sequence[tuple[int, float]], now_s: float) -> None:
         """Takes a small payload for the bounds that it sets: slow start may have cost it one round trip, or none."""

@@ -10,14 +10,18 @@ from __future__ import annotations
 import math
 from typing import Final, Literal
 
-_GAIN: Final = 2.885
+BBR_GAIN: Final = 2.885
 #: A probe that reads more than this share of the pace may have been held back; one below the other was not.
 _NEAR: Final = 0.6
 _FAR: Final = 0.3
-#: Fewer such probes may be noise: two within a second met the same whim of the link.
-_IN_A_ROW: Final = 4
+#: One such probe alone may be noise.
+_IN_A_ROW: Final = 2
 #: A rate that was tried and did not hold is not tried again for so long, unless the link was slow meanwhile.
 _AGAIN_S: Final = 600.0
+#: No more than so many times what a probe read is tried.
+_TRIED_MAX: Final = 4.0
+#: A request so many times as fast shows what probes miss.
+_BEYOND: Final = 1.5
 _LEAST_RTT_S: Final = 0.002
 
 
@@ -31,6 +35,8 @@ class Pacing:
         self._tried_s = -math.inf
         self._trying = False
         self._fast = 0
+        self._pace_bps = math.inf
+        self._carried_bps = 0.0
 
     def take(self, rate_bps: float, padding_bytes: int, rtt_s: float, now_s: float) -> Told:
         """Takes a probe's reading.
@@ -40,7 +46,7 @@ class Pacing:
             with a better rate until a request was sent at it. `trying` while none was and readings are no news. `take`
             where the reading says what the link carries.
         """
-        pace_bps = _GAIN * 8 * padding_bytes / max(rtt_s, _LEAST_RTT_S)
+        self._pace_bps = pace_bps = BBR_GAIN * 8 * padding_bytes / max(rtt_s, _LEAST_RTT_S)
         held_back = rate_bps > _NEAR * pace_bps
         self._fast = self._fast + 1 if held_back else 0
         if rate_bps < _FAR * pace_bps:
@@ -52,10 +58,21 @@ class Pacing:
             self._tried_s = now_s
         return "try" if self._trying else "take"
 
-    def tried(self) -> bool:
-        """A request was sent that measured the link; whether it ended a trial."""
+    def sent(self, rate_bps: float) -> bool:
+        """A request was sent that measured the link; whether it ended a trial.
+
+        Where it was faster than probes can tell, what they are held back by is worth trying again.
+        """
+        if rate_bps > _BEYOND * self._pace_bps:
+            self._tried_s = -math.inf
+            self._carried_bps = rate_bps
         was, self._trying = self._trying, False
         return was
+
+    def better_bps(self, rate_bps: float) -> float:
+        """What to try where a probe read `rate_bps`: what requests carried before, but no more than one can lose little
+        by."""
+        return max(min(self._carried_bps, _TRIED_MAX * rate_bps), rate_bps)
 
     def forget(self) -> None:
         """The link was slow or away: what was tried before says nothing of it now."""

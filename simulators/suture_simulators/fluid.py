@@ -17,6 +17,7 @@ from typing import Final
 from suture_models.manifest import LAST_CUT
 from suture_partitioner.caution import patience_s
 from suture_partitioner.link import LinkEstimator
+from suture_partitioner.pacing import BBR_GAIN
 from suture_partitioner.plan import Planner
 from suture_partitioner.types import Choice
 from suture_simulators.lines import TracedLine
@@ -210,7 +211,8 @@ class _Unit:
             return
         line, bits = self._course.line, 8 * _PROBE_BYTES / TCP_PAYLOAD_SHARE
         begun_s = line.finish(start_s, 8 * 60)
-        took_s = line.finish(start_s, bits) - begun_s
+        # BBR paces what an idle connection sends (suture_partitioner.pacing).
+        took_s = max(line.finish(start_s, bits) - begun_s, self._course.rtt_s / BBR_GAIN)
         if begun_s + took_s + self._course.rtt_s <= end_s:
             came_s = begun_s + took_s + self._course.rtt_s
             self._link.on_probe(_PROBE_BYTES, took_s, came_s - start_s, came_s)
