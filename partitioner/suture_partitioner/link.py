@@ -84,6 +84,7 @@ class LinkEstimator:
         self._rates: deque[Rate] = deque(maxlen=WINDOW)
         self._rtts: deque[_Rtt] = deque(maxlen=64)
         self._settled = False
+        self._lost = False
         self._samples = 0
         self._measured_at_s = prior.measured_at_s
         self._scatter = Scatter()
@@ -114,11 +115,17 @@ class LinkEstimator:
             round_trip_s: From sending the request's start to its result, less the server's time after the last byte.
             now_s: When the result came, on the caller's monotonic clock.
         """
-        self._note_stall(payload_bytes, round_trip_s - self._expected_s(payload_bytes), now_s, _SLOW_REQUESTS)
         ordered = sorted(arrivals, key=lambda arrival: arrival[1])
         if ordered and round_trip_s > ordered[-1][1]:
             # What is left is the way of the start plus the way of the result: a round trip that queued behind nothing.
             self._rtts.append(_Rtt(now_s, round_trip_s - ordered[-1][1], True))
+        excess_s = round_trip_s - self._expected_s(payload_bytes)
+        began, self._lost = self._lost, False
+        if began and excess_s > 0:
+            # The first request after an outage runs in TCP's slow start: it can show that the link is fast, not slow.
+            self._measured_at_s = now_s
+            return
+        self._note_stall(payload_bytes, excess_s, now_s, _SLOW_REQUESTS)
         if payload_bytes < MIN_PAYLOAD_BYTES or round_trip_s <= 0:
             self._bound(payload_bytes, ordered, now_s)
             return
@@ -176,6 +183,7 @@ class LinkEstimator:
         """
         self._note_stall(payload_bytes, max(waited_s - self._expected_s(payload_bytes), 0.0), now_s, _LOST_REQUESTS)
         self._pacing.forget()
+        self._lost = True
         most_bps = 8 * payload_bytes / max(waited_s, MIN_SPACING_S)
         if most_bps < self.estimate().bandwidth_bps:
             self._add(most_bps, now_s)

@@ -165,6 +165,21 @@ def test_after_an_outage_probes_that_bbr_held_back_lead_to_the_rate_that_the_lin
         assert link.estimate().bandwidth_bps == pytest.approx(tried_bps, rel=0.15), carried_bps
 
 
+def test_the_first_request_after_an_outage_may_show_a_fast_link_but_no_slow_one():
+    link = LinkEstimator()
+    for request in range(10):
+        feed(link, 16e6, float(request))
+    link.on_unfinished(120_000, 1.0, 10.0)
+    for second in (15.0, 16.0):
+        link.on_probe(12_000, 8 * 12_000 / 6e6, 0.04 + 8 * 12_000 / 6e6, second)
+    tried_bps = link.estimate().bandwidth_bps
+    feed(link, 2e6, 17.0)  # slow start, on a connection that is new
+    assert link.estimate().bandwidth_bps == tried_bps
+    assert link.estimate(17.0).stall_s < 0.05
+    feed(link, 2e6, 18.0)
+    assert link.estimate().bandwidth_bps == pytest.approx(2e6, rel=0.1)
+
+
 def test_a_rate_beyond_what_the_round_trip_tells_is_read_off_the_receivers_clock():
     link = LinkEstimator()
     for second in range(6):

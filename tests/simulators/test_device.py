@@ -114,6 +114,13 @@ def test_time_lost_to_others_is_made_up_for(clocks):
     assert clocks.wall_s - began_s == pytest.approx(0.1, rel=0.25)
 
 
+def test_what_a_neighbour_took_from_one_run_is_not_multiplied(clocks):
+    durations = iter([0.007, 0.005, 0.0052, *[0.009] * 20])
+    began_s = clocks.wall_s
+    slow(clocks, 20)(lambda: clocks.compute(next(durations)))()
+    assert clocks.wall_s - began_s == pytest.approx(0.1, rel=0.02)
+
+
 def test_operation_that_waits_longer_than_the_slow_device_would_take_is_left_alone(clocks):
     began_s = clocks.wall_s
     slow(clocks, 10)(clocks.compute)(0.001, waiting_s=0.5)

@@ -15,7 +15,8 @@ _SPIN_S: Final = 150e-6
 #: After so much running a core is warm: clock, vector units and caches are as in a loop without pauses.
 WARM_S: Final = 0.04
 WARM_RUNS: Final = 5
-#: A run that is not faster than the one before by more than this ran on a warm core.
+_RUNS_LEAST: Final = 3
+#: A run that is not faster than those before by more than this ran on a warm core.
 _SETTLED: Final = 0.95
 #: Share of the slowed time that running may take before the wait.
 _RUNNING_SHARE: Final = 0.9
@@ -33,8 +34,9 @@ class Dilated:
     running to come back, and whoever ran meanwhile has its caches. MobileNetV2 in INT8 was 45 % slower on AMX right
     after 20 ms of pause, 15 % on AVX2, no less when the pause was spent spinning. All that would be multiplied, and a
     slow device does not pause while it computes. So within the time that the call has anyway, an operation of less
-    than 40 ms is run again until it gets no faster, the last run counts, and some are run in the last 10 ms of the
-    wait, so that the core is left as if it had computed throughout. **Operations must therefore be repeatable**:
+    than 40 ms is run again, three times at least and until it gets no faster. The fastest run counts: what a neighbour
+    on the host took from another would be multiplied as well. Some more are run in the last 10 ms of the wait, so that
+    the core is left as if it had computed throughout. **Operations must therefore be repeatable**:
     computing, decoding, encoding, reading; never sending. Operations of 40 ms and more run once.
 
     The rest of the time it is asleep, so the core is left to others. Time that the call lost to other processes is
@@ -94,18 +96,20 @@ class Dilated:
 
     def _warm_run(self, operation: Callable[[], _R], began_s: float) -> tuple[_R, float]:
         """The operation's result, and its processor time on a core as warm as there is room for."""
-        before_s, started_s = float("inf"), began_s
-        for _ in range(WARM_RUNS):
+        least_s, started_s = float("inf"), began_s
+        for run in range(1, WARM_RUNS + 1):
             processor_s = self._processor()
             result = operation()
             ended_s = self._wall()
             used_s = min(self._processor() - processor_s, ended_s - started_s)
             spent_s = ended_s - began_s
             full = spent_s >= WARM_S or spent_s + used_s > _RUNNING_SHARE * self.factor * used_s
-            if full or used_s > _SETTLED * before_s:
+            settled = run >= _RUNS_LEAST and used_s > _SETTLED * least_s
+            least_s = min(least_s, used_s)
+            if full or settled:
                 break
-            before_s, started_s = used_s, ended_s
-        return result, used_s
+            started_s = ended_s
+        return result, least_s
 
     def _wait_until(self, end_s: float) -> None:
         while (left_s := end_s - self._wall()) > 0:
