@@ -21,7 +21,7 @@ from suture_protocol.service import FILE_CODEC
 class Admitted:
     """A request whose headers fit. `codec` is None where the payload is a file for the cloud's own intake.
 
-    `memory_bytes` is what it may take here: the payload and the tensors decoded from it.
+    `memory_bytes` is what it may take here: the payload, the tensors decoded from it, and the network's outputs.
     """
 
     start: Start
@@ -50,8 +50,10 @@ def admit(start: Start, holdings: Holdings, *, allow_files: bool) -> Admitted:
     else:
         codec = _codec(start, cut, allow_files=allow_files)
         _check_tensors(start, bundle, cut, variant, codec)
-    decoded = sum(decoded_bytes(spec.shape, spec.dtype) for spec in cut.boundary)
-    return Admitted(start=start, bundle=bundle, cut=cut, codec=codec, memory_bytes=start.payload_bytes + decoded)
+    # Checked codes are what the headers say; a file becomes the network's input.
+    decoded = cut.boundary if codec is None else start.tensors
+    kept = sum(decoded_bytes(tensor.shape, tensor.dtype) for tensor in (*decoded, *bundle.manifest.outputs))
+    return Admitted(start=start, bundle=bundle, cut=cut, codec=codec, memory_bytes=start.payload_bytes + kept)
 
 
 def _refused(start: Start, code: str, message: str) -> Refused:

@@ -176,9 +176,13 @@ class Dispatcher:
 
     async def _decode_for_ever(self) -> None:
         while True:
-            (job,) = await self._to_decode.take()
-            if self._leave(job):
-                await self._prepare(job)
+            await self._prepare_next()
+
+    async def _prepare_next(self) -> None:
+        # A function of its own, as `_run_next` is: what it held must not outlive it while nothing comes.
+        (job,) = await self._to_decode.take()
+        if self._leave(job):
+            await self._prepare(job)
 
     async def _prepare(self, job: _Job) -> None:
         """Decodes, and puts the job in line for its tail."""
@@ -205,20 +209,23 @@ class Dispatcher:
 
     async def _run_for_ever(self) -> None:
         while True:
-            jobs = [job for job in await self._to_run.take(self._max_batch) if self._leave(job)]
-            requests = [job.request for job in jobs if job.request is not None]
-            if not requests:
-                continue
-            keys = [job.key for job in jobs]
-            for job in jobs:
-                self._ahead.pop(job, None)
-            began_s = self._clock()
-            ticket = self._meter.began(keys, began_s)
-            results = await self._execute(requests)
-            ended_s = self._clock()
-            self._meter.ended(ticket, keys, results, ended_s - began_s, ended_s)
-            for job, result in zip(jobs, results, strict=True):
-                self._finish(job, result)
+            await self._run_next()
+
+    async def _run_next(self) -> None:
+        jobs = [job for job in await self._to_run.take(self._max_batch) if self._leave(job)]
+        requests = [job.request for job in jobs if job.request is not None]
+        if not requests:
+            return
+        keys = [job.key for job in jobs]
+        for job in jobs:
+            self._ahead.pop(job, None)
+        began_s = self._clock()
+        ticket = self._meter.began(keys, began_s)
+        results = await self._execute(requests)
+        ended_s = self._clock()
+        self._meter.ended(ticket, keys, results, ended_s - began_s, ended_s)
+        for job, result in zip(jobs, results, strict=True):
+            self._finish(job, result)
 
     async def _execute(self, requests: list[TailRequest]) -> list[TailResult]:
         try:

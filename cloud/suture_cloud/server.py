@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from suture_cloud.budget import Budget
+from suture_cloud.budget import MAX_MEMORY_BYTES, Budget
 from suture_cloud.dispatch import Dispatcher
 from suture_cloud.executor import Executor
 from suture_cloud.holdings import Holdings
@@ -69,12 +69,14 @@ class ProfileSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CloudConfig:
-    """How a cloud process serves. `device` is what the tails run on, in words, for people."""
+    """How a cloud process serves. `device` is what the tails run on, in words, for people; `memory_bytes` is what
+    requests may hold together."""
 
     listen: Address
     device: str = "cpu"
     allow_files: bool = False
     max_batch: int = 1
+    memory_bytes: int = MAX_MEMORY_BYTES
     limits: SessionLimits = field(default_factory=SessionLimits)
     versions: tuple[int, int] = (VERSION_MIN, VERSION_MAX)
     stop_grace_s: float = STOP_GRACE_S
@@ -112,7 +114,7 @@ class CloudServer:
         self._services = Services(
             holdings=self._holdings,
             dispatcher=self._dispatcher,
-            budget=Budget(),
+            budget=Budget(config.memory_bytes),
             software=software(),
             device=config.device,
             allow_files=config.allow_files,
@@ -220,6 +222,7 @@ async def serve(
     *,
     allow_files: bool = False,
     max_batch: int = 1,
+    memory_bytes: int = MAX_MEMORY_BYTES,
     profiles: ProfileSource | None = None,
     on_ready: Callable[[Address], None] | None = None,
 ) -> None:
@@ -233,13 +236,20 @@ async def serve(
         executor: Runs the tails.
         allow_files: Whether to take pictures as files, which carry identifiers; for experiments.
         max_batch: How many requests of one cut may run together.
+        memory_bytes: What requests may hold together; beyond that they are refused as `busy`.
         profiles: The tails' measured times.
         on_ready: Called once with the address in use.
 
     Raises:
         UsageError: no bundle, or an address that is refused or taken.
     """
-    config = CloudConfig(listen=parse_address(listen), device=device, allow_files=allow_files, max_batch=max_batch)
+    config = CloudConfig(
+        listen=parse_address(listen),
+        device=device,
+        allow_files=allow_files,
+        max_batch=max_batch,
+        memory_bytes=memory_bytes,
+    )
     server = CloudServer(bundles, executor, PlainPorts(insecure=insecure), config, profiles)
     told_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -64,9 +64,10 @@ class Services:
 
 @dataclass(kw_only=True, slots=True)
 class _Open:
-    """A request admitted and not yet answered; times on the server's clock."""
+    """A request admitted and not yet answered; times on the server's clock. `held_bytes` count in the budget."""
 
     admitted: Admitted
+    held_bytes: int
     began: float
     received: float = 0.0
     arrivals: list[Arrival] = field(default_factory=list)
@@ -123,8 +124,9 @@ class Stream:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for request_id in list(self._open):
-                self._close(request_id)
+            for request in self._open.values():
+                self._free(request)
+            self._open.clear()
 
     def stop(self) -> None:
         """Takes no new requests, and ends the stream when those at work are answered."""
@@ -140,19 +142,23 @@ class Stream:
         except TimeoutError:
             await self._refuse(0, codes.PROTOCOL, f"no Hello within {HELLO_TIMEOUT_S:.0f} s")
             return
-        while frame is not None:
-            arrived = self._services.clock()
-            try:
-                for told in self._session.receive(frame):
-                    await self._handle(told, arrived)
-            except Refused as refused:
-                await self._refuse(0, refused.code, str(refused))
-                return
-            except ProtocolError as error:
-                _log.warning("%s: %s; the connection is refused", self._peer, error)
-                await self._refuse(0, codes.PROTOCOL, str(error))
-                return
+        while frame is not None and await self._take(frame):
             frame = await self._read()
+
+    async def _take(self, frame: bytes) -> bool:
+        """Handles what a frame brings; False where that ends the session. What it held goes when it returns."""
+        arrived = self._services.clock()
+        try:
+            for told in self._session.receive(frame):
+                await self._handle(told, arrived)
+        except Refused as refused:
+            await self._refuse(0, refused.code, str(refused))
+            return False
+        except ProtocolError as error:
+            _log.warning("%s: %s; the connection is refused", self._peer, error)
+            await self._refuse(0, codes.PROTOCOL, str(error))
+            return False
+        return True
 
     async def _handle(self, told: Received, arrived: float) -> None:
         match told:
@@ -199,7 +205,7 @@ class Stream:
         except Refused as refused:
             await self._refuse(start.request_id, refused.code, str(refused))
             return
-        self._open[start.request_id] = _Open(admitted=admitted, began=arrived)
+        self._open[start.request_id] = _Open(admitted=admitted, held_bytes=admitted.memory_bytes, began=arrived)
         self._idle.clear()
 
     def _load(self) -> Load | None:
@@ -225,11 +231,20 @@ class Stream:
             request.task.add_done_callback(self._answered)
 
     async def _answer(self, request_id: int, request: _Open, payload: memoryview) -> None:
+        try:
+            event = await self._result(request_id, request, payload)
+            self._open.pop(request_id, None)
+            await self._send_answer(event, request_id)
+        finally:
+            # Not before it is written: a peer that reads no answers must not make this side keep more of them.
+            self._free(request)
+
+    async def _result(self, request_id: int, request: _Open, payload: memoryview) -> Event:
         deadline_s = request.admitted.start.deadline_s
         deadline = request.began + deadline_s if deadline_s else None
         try:
             result, timings = await self._services.dispatcher.run(request.admitted, payload, deadline=deadline)
-            event: Event = Result(
+            return Result(
                 request_id=request_id,
                 outputs=to_named(result.outputs),
                 receive_s=request.received - request.began,
@@ -241,12 +256,10 @@ class Stream:
                 load=self._load(),
             )
         except Refused as refused:
-            event = _refusal(request_id, refused.code, str(refused))
+            return _refusal(request_id, refused.code, str(refused))
         except ValueError:
             _log.exception("the outputs of a request at cut %r cannot be sent", request.admitted.start.cut_id)
-            event = _refusal(request_id, codes.INTERNAL, "the cloud's outputs cannot be sent; its log says why")
-        self._close(request_id)
-        await self._send_answer(event, request_id)
+            return _refusal(request_id, codes.INTERNAL, "the cloud's outputs cannot be sent; its log says why")
 
     async def _send_answer(self, event: Event, request_id: int) -> None:
         try:
@@ -258,18 +271,19 @@ class Stream:
             await self._refuse(request_id, codes.INTERNAL, "the cloud's answer cannot be sent; its log says why")
 
     async def _cancel(self, request_id: int) -> None:
-        request = self._close(request_id)
-        if request is not None and request.task is not None:
-            request.task.cancel()
+        request = self._open.pop(request_id, None)
+        if request is not None:
+            self._free(request)
+            if request.task is not None:
+                request.task.cancel()
+        self._note_idle()
         if request_id in self._session.in_flight:
             await self._refuse(request_id, codes.CANCELLED, "cancelled as asked")
 
-    def _close(self, request_id: int) -> _Open | None:
-        request = self._open.pop(request_id, None)
-        if request is not None:
-            self._services.budget.give_back(request.admitted.memory_bytes)
-        self._note_idle()
-        return request
+    def _free(self, request: _Open) -> None:
+        """Gives back what it holds, once."""
+        self._services.budget.give_back(request.held_bytes)
+        request.held_bytes = 0
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._answers.discard(task)

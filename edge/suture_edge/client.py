@@ -173,15 +173,17 @@ class CloudClient:
                     raise
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    def submit(self, request: CloudRequest) -> PendingResult:
-        """Puts a request on its way and returns at once; more urgent ones overtake it chunk by chunk.
+    def submit(self, request: CloudRequest, timeout_s: float = RESULT_TIMEOUT_S) -> PendingResult:
+        """Puts a request on its way and returns; more urgent ones overtake it chunk by chunk.
+
+        Waits while so many requests are under way that one more would only fill this side's memory: 64, or 64 MiB.
 
         Raises:
             Refused: it is beyond what the cloud takes.
-            LinkError: not connected.
+            LinkError: not connected, or none of those under way was answered in `timeout_s`.
             ProtocolError: the request is malformed.
         """
-        return self._connected().submit(request)
+        return self._connected().submit(request, timeout_s)
 
     def infer(self, request: CloudRequest, timeout_s: float = RESULT_TIMEOUT_S) -> CloudResult:
         """Sends a request and waits for its result.
@@ -192,7 +194,8 @@ class CloudClient:
             ProtocolError: the request is malformed, or the cloud broke the protocol.
             CodecError: an output cannot be read.
         """
-        return self.submit(request).wait(timeout_s)
+        until_s = self._clock() + timeout_s
+        return self.submit(request, timeout_s).wait(max(until_s - self._clock(), 0.0))
 
     def fetch_profile(self, bundle_digest: str, timeout_s: float = CONNECT_TIMEOUT_S) -> CloudProfile:
         """The cloud's measured tail times of a bundle, as JSON, if it has them already.

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from suture_edge.channels import ChannelFactory
 from suture_edge.heartbeat import Heartbeat, ProbeSample, Pulse, RttSample
-from suture_edge.lane import BULK_BYTES, Lane
+from suture_edge.lane import BULK_BYTES, ROOM_WAIT_S, Lane
 from suture_edge.results import LoadSample, PendingResult
 from suture_edge.sockets import limit_unsent
 from suture_edge.uploads import CloudRequest
@@ -117,20 +117,20 @@ class Connection:
         """The last probes' outcomes, oldest first."""
         return () if self._heartbeat is None else self._heartbeat.probes()
 
-    def submit(self, request: CloudRequest) -> PendingResult:
-        """Puts a request on its way.
+    def submit(self, request: CloudRequest, timeout_s: float = ROOM_WAIT_S) -> PendingResult:
+        """Puts a request on its way; waits for room, as `Lane.submit` does.
 
         Raises:
             Refused: beyond what the cloud takes.
-            LinkError: the connection has ended.
+            LinkError: the connection has ended, or there was no room in time.
             ProtocolError: the request is malformed.
         """
         if request.priority > Priority.ROUTINE:
             lane = self._express_lane() if self._routine.bulk_under_way() else self._routine
-            return self._overtaking(lane, request)
+            return self._overtaking(lane, request, timeout_s)
         if len(request.payload) > BULK_BYTES:
             self._express_lane()
-        return self._routine.submit(request)
+        return self._routine.submit(request, timeout_s)
 
     def close(self) -> None:
         """Ends it; what is in flight fails with a LinkError."""
@@ -154,12 +154,12 @@ class Connection:
             stale.close()
         return lane
 
-    def _overtaking(self, lane: Lane, request: CloudRequest) -> PendingResult:
+    def _overtaking(self, lane: Lane, request: CloudRequest, timeout_s: float) -> PendingResult:
         """Submits an urgent request and holds the routine lane until it is answered, or should have arrived."""
         until_s = self._clock() + _HOLD_S + 8 * len(request.payload) / _HOLD_BPS
         self._hold(1, until_s)
         try:
-            pending = lane.submit(request)
+            pending = lane.submit(request, timeout_s)
         except SutureError:
             self._hold(-1)
             raise

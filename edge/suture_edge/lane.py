@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,10 +14,17 @@ from suture_edge.results import CloudResult, CloudTimings, PendingResult
 from suture_edge.uploads import CloudRequest, Upload
 from suture_protocol import codes
 from suture_protocol.address import Address
-from suture_protocol.errors import CodecError, Refused, SutureError
-from suture_protocol.events import Event, Hello, Load, Received, Refusal, Result, Start
+from suture_protocol.errors import CodecError, LinkError, Refused, SutureError
+from suture_protocol.events import Event, Hello, Load, Priority, Received, Refusal, Result, Start
+from suture_protocol.limits import SESSION_PAYLOAD_BYTES, SESSION_REQUESTS
 from suture_protocol.outputs import from_result
 
+#: Requests of one lane handed in and not yet answered, routine and urgent ones each, and their payloads together; then
+#: `submit` waits. As many again as a session lets start, so that the next is at hand when one is answered.
+MAX_HELD: Final = 2 * SESSION_REQUESTS
+MAX_HELD_BYTES: Final = SESSION_PAYLOAD_BYTES
+#: How long `submit` waits for room.
+ROOM_WAIT_S: Final = 30.0
 #: Payloads up to what HTTP/2 has under way at first hold nothing up for long; larger ones are bulk.
 BULK_BYTES: Final = 64 * 1024
 
@@ -58,6 +66,7 @@ class Lane:
         self._on_load = on_load
         self._clock = clock
         self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
         self._in_flight: dict[Upload, _InFlight] = {}
         self._error: SutureError | None = None
         self.call = SessionCall(channel, address, hello, self, clock)
@@ -78,26 +87,30 @@ class Lane:
         with self._lock:
             return any(len(upload.request.payload) > BULK_BYTES for upload in self._in_flight)
 
-    def submit(self, request: CloudRequest) -> PendingResult:
-        """Puts a request on its way.
+    def submit(self, request: CloudRequest, timeout_s: float = ROOM_WAIT_S) -> PendingResult:
+        """Puts a request on its way; waits while too many are, so that whoever makes them is held back.
 
         Raises:
             Refused: beyond what the cloud takes.
-            LinkError: the lane has ended.
+            LinkError: the lane has ended, or there was no room in time.
             ProtocolError: the request is malformed.
         """
         upload = Upload(request)
-        pending = PendingResult(lambda: self._cancel(upload), str(self._address))
+        # Who keeps the handle of an answered request must not keep its payload.
+        known = weakref.ref(upload)
+        pending = PendingResult(lambda: self._cancel(known()), str(self._address))
         flight = _InFlight(upload=upload, pending=pending, handed_at_s=self._clock())
-        with self._lock:
+        with self._room:
+            if not self._room.wait_for(lambda: self._error or self._has_room(request), timeout_s):
+                waiting = f"{len(self._in_flight)} requests wait for the cloud at {self._address}"
+                raise LinkError(f"{waiting}, and none was answered within {timeout_s:.1f} s")
             if self._error is not None:
                 raise self._error
             self._in_flight[upload] = flight
         try:
             self.call.upload(upload)
         except SutureError:
-            with self._lock:
-                self._in_flight.pop(upload, None)
+            self._land(upload)
             raise
         return pending
 
@@ -120,9 +133,8 @@ class Lane:
             return
         with self._lock:
             flight = next((f for f in self._in_flight.values() if f.upload.request_id == event.request_id), None)
-            if flight is None:
-                return
-            del self._in_flight[flight.upload]
+        if flight is None or self._land(flight.upload) is None:
+            return
         if isinstance(event, Refusal):
             flight.pending.fail(Refused(event.code, event.message, request_id=event.request_id))
             return
@@ -139,16 +151,29 @@ class Lane:
             self._error = error
             lost = list(self._in_flight.values())
             self._in_flight.clear()
+            self._room.notify_all()
         for flight in lost:
             flight.pending.fail(error)
         self._on_end(error)
 
-    def _cancel(self, upload: Upload) -> None:
+    def _cancel(self, upload: Upload | None) -> None:
+        if upload is None:
+            return
         self.call.cancel(upload)
-        with self._lock:
-            flight = self._in_flight.pop(upload, None)
-        if flight is not None:
+        if (flight := self._land(upload)) is not None:
             flight.pending.fail(Refused(codes.CANCELLED, "cancelled", request_id=upload.request_id))
+
+    def _land(self, upload: Upload) -> _InFlight | None:
+        """Takes a request out of those in flight; None where another thread was faster."""
+        with self._room:
+            self._room.notify_all()
+            return self._in_flight.pop(upload, None)
+
+    def _has_room(self, request: CloudRequest) -> bool:
+        """Routine requests keep no urgent one waiting: each kind has a room of its own."""
+        urgent = request.priority > Priority.ROUTINE
+        held = [len(u.request.payload) for u in self._in_flight if (u.request.priority > Priority.ROUTINE) is urgent]
+        return not held or (len(held) < MAX_HELD and sum(held) + len(request.payload) <= MAX_HELD_BYTES)
 
 
 def _result(event: Result, flight: _InFlight, at_s: float) -> CloudResult:

@@ -201,7 +201,7 @@ class Uplink:
             engine=heads.engine.name,
             codec=codec.spec,
             payload_bytes=len(request.payload),
-            pending=self._cloud.submit(request),
+            pending=self._cloud.submit(request, self._settings.timeout_s),
             connect_s=connect_s,
             head_s=encode_start_s - start_s,
             encode_s=sent_at_s - encode_start_s,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from suture_cloud.budget import MAX_MEMORY_BYTES
 from suture_cloud.executor import TailRequest, TailResult
 from suture_cloud.ports import PlainPorts
 from suture_cloud.server import CloudConfig, CloudServer, serve
@@ -37,9 +40,11 @@ from suture_protocol.address import Address
 from suture_protocol.codecs.registry import get_codec
 from suture_protocol.errors import UsageError
 
+ROOT = Path(__file__).resolve().parents[2]
 SIDE = 16
 WIDE = (1, 16, 56, 56)  # 50,176 codes: the size that latency is measured with
-BULK = (1, 64, 112, 112)  # 802,816 codes
+BULK = (1, 16, 112, 112)
+BULK_BYTES = 200_704
 VARIANT = "numpy-int8"
 
 _IMAGE = TensorSpec(name="image", shape=(1, 1, SIDE, SIDE), dtype="uint8")
@@ -123,6 +128,8 @@ class NumpyHead:
 
     def run(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         assert not self.closed
+        if self.cut_id in ("wide", "bulk"):
+            return (np.resize(image, WIDE if self.cut_id == "wide" else BULK),)
         return (whole(image),) if self.cut_id == LAST_CUT else head(image)
 
     def layer_times_s(self) -> dict[str, float]:
@@ -145,9 +152,15 @@ class NumpyEngine:
 
 
 class NumpyExecutor:
-    """Computes the tails of this network. A cut `wide` tail is a mean; `hold` makes requests wait, `fail` raises."""
+    """Computes the tails of this network. A cut `wide` tail is a mean; `hold` makes requests wait, `fail` raises.
 
-    def __init__(self) -> None:
+    Args:
+        delay_s: What it takes longer for each batch, as a slow device does.
+        keep: Whether to keep in `ran` what it was given.
+    """
+
+    def __init__(self, delay_s: float = 0.0, *, keep: bool = True) -> None:
+        self._delay_s, self._keep = delay_s, keep
         self.ran: list[list[TailRequest]] = []
         self.fail: Callable[[TailRequest], str] = lambda request: ""
         self._go = threading.Event()
@@ -164,7 +177,10 @@ class NumpyExecutor:
         self.started.set()
         while not self._go.is_set():
             await asyncio.sleep(0.001)
-        self.ran.append(requests)
+        if self._delay_s:
+            await asyncio.sleep(self._delay_s)
+        if self._keep:
+            self.ran.append(requests)
         return [self._one(request) for request in requests]
 
     def _one(self, request: TailRequest) -> TailResult:
@@ -265,17 +281,37 @@ def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
         threading.Event().wait(0.002)
 
 
-def main(bundle_path: str, hold: str) -> None:
-    """A cloud as a process of its own, until SIGINT or SIGTERM; writes its address as one line."""
-    executor = NumpyExecutor()
-    if hold == "hold":
+@contextmanager
+def cloud_process(bundle: Bundle, pace: str = "hold", **more: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A cloud as a process of its own, killed in the end; see `main`."""
+    given = [str(bundle.path), pace, *map(str, more.values())]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.cloud.harness", *given], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate(timeout=10)
+
+
+def main(bundle_path: str, pace: str, memory_bytes: str = str(MAX_MEMORY_BYTES)) -> None:
+    """A cloud as a process of its own, until SIGINT or SIGTERM; writes its address as one line.
+
+    `pace` is what its executor takes for each batch in seconds, or `hold` for one that never answers.
+    """
+    executor = NumpyExecutor(0.0 if pace == "hold" else float(pace), keep=False)
+    if pace == "hold":
         executor.hold()
 
     def tell(address: Address) -> None:
         sys.stdout.write(f"{address}\n")
         sys.stdout.flush()
 
-    asyncio.run(serve([open_bundle(Path(bundle_path))], "127.0.0.1:0", "cpu", True, executor, on_ready=tell))
+    bundles = [open_bundle(Path(bundle_path))]
+    limit = {"memory_bytes": int(memory_bytes)}
+    asyncio.run(serve(bundles, "127.0.0.1:0", "cpu", True, executor, on_ready=tell, **limit))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +26,12 @@ from tests.cloud.harness import (
     RunningCloud,
     bulk_request,
     changed,
+    cloud_process,
     mid_request,
     until,
     wide_request,
     write_bundle,
 )
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def client(cloud: RunningCloud | Address, **options: object) -> CloudClient:
@@ -255,23 +253,6 @@ def test_a_profile_that_is_not_ready_says_so(edge, bundle):
     assert not edge.fetch_profile(bundle.digest).ready
 
 
-@contextmanager
-def cloud_process(bundle: Bundle, hold: str = "hold") -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A cloud as a process of its own, killed in the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.cloud.harness", str(bundle.path), hold],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        yield process, process.stdout.readline().strip()
-    finally:
-        process.kill()
-        process.communicate(timeout=10)
-
-
 def test_a_cloud_killed_mid_request_is_a_link_error_soon(bundle):
     with cloud_process(bundle) as (process, address), CloudClient(address, PlainChannels(insecure=True)) as edge:
         edge.connect()
@@ -315,7 +296,7 @@ def test_a_client_reconnects_to_a_cloud_that_comes_back(bundle):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_cloud_told_to_stop_leaves_in_order(bundle, number):
-    with cloud_process(bundle, "go") as (process, address), CloudClient(address, PlainChannels(insecure=True)) as edge:
+    with cloud_process(bundle, "0") as (process, address), CloudClient(address, PlainChannels(insecure=True)) as edge:
         edge.connect()
         edge.infer(mid_request(bundle)[0])
         process.send_signal(number)

@@ -34,6 +34,9 @@ def cloud(
     allow_files: Annotated[
         bool, typer.Option("--allow-files", help="Accept whole files, identifiers and all; for experiments.")
     ] = False,
+    memory: Annotated[
+        str, typer.Option(help="What requests may hold here together; further ones are refused as busy.")
+    ] = "1gb",
     port_file: Annotated[Path | None, typer.Option(help="Write the address in use here once ready.")] = None,
 ) -> None:
     """Serve the tails of one or more bundles until Ctrl-C or SIGTERM.
@@ -43,11 +46,22 @@ def cloud(
     """
     from suture_models.bundle import open_bundle
     from suture_protocol.address import parse_address, refuse_without_tls
+    from suture_protocol.units import parse_size_bytes
 
     # What can be told to be wrong is told before torch is loaded.
     refuse_without_tls(parse_address(listen), insecure=insecure)
+    memory_bytes = parse_size_bytes(memory)
     opened = [open_bundle(path) for path in bundle]
-    _serve(opened, listen, device, threads=threads, insecure=insecure, allow_files=allow_files, port_file=port_file)
+    _serve(
+        opened,
+        listen,
+        device,
+        threads=threads,
+        insecure=insecure,
+        allow_files=allow_files,
+        memory_bytes=memory_bytes,
+        port_file=port_file,
+    )
 
 
 def _serve(
@@ -58,6 +72,7 @@ def _serve(
     threads: int,
     insecure: bool,
     allow_files: bool,
+    memory_bytes: int,
     port_file: Path | None,
 ) -> None:
     import asyncio
@@ -87,6 +102,7 @@ def _serve(
             insecure,
             executor,
             allow_files=allow_files,
+            memory_bytes=memory_bytes,
             profiles=profiles,
             on_ready=ready,
         )
