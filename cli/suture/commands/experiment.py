@@ -17,16 +17,17 @@ from suture_protocol.units import parse_rate_bps, parse_share, parse_time_s
 
 if TYPE_CHECKING:
     from suture_models.bundle import Bundle
-    from suture_simulators.experiments.runner import Progress
+    from suture_simulators.experiments.clock import Progress
     from suture_simulators.experiments.types import Experiment, Grid, Results, Settings
 
-_NAME_HELP = "baselines, oracle, adapt, trace, fleet or overhead; `compare A B` compares two runs."
+_NAME_HELP = "baselines, oracle, adapt, trace, fleet, overhead or codec; `compare A B` compares two runs."
 _NETWORKS = ("pneumonia_mobilenet_v2", "resnet50")
 _IMAGES_MAX = 3
 _NETWORK_HELP = "A bundle's directory, or a network whose bundle is in --bundles and else built there; repeat."
 _IMAGES_HELP = (
     "A file or a directory of images (DICOM, JPEG, PNG; a directory with one series is a volume); each network is "
-    "given those that it takes, three at most. Default: a bundled radiograph."
+    "given those that it takes, three at most (codec: all; folders named after the labels give the truth). Default: a "
+    "bundled radiograph."
 )
 _FACTOR_HELP = "The emulated unit: a factor (12) or a board (pi-4); repeat for several."
 _RATE_HELP = "Rates of the link, e.g. 1mbit,20mbit; repeat, or separate by commas."
@@ -148,7 +149,8 @@ def _settings(
     from suture_simulators.experiments.types import Settings, device_of
 
     devices = tuple(device_of(text) for text in factors or grid.devices)
-    pictures, suited = _images(images, ready, quick=quick)
+    limit = grid.images or (1 if quick else _IMAGES_MAX)
+    pictures, suited = _images(images, ready, limit)
     paths = tuple(trace_path(word) for word in traces or ())
     usual = grid.rates_bps
     if paths and not grid.replays:
@@ -196,7 +198,7 @@ def _parsed(option: str, word: str | None, parse: Callable[[str], float]) -> flo
 
 
 def _images(
-    chosen: Path | None, bundles: dict[str, Bundle], *, quick: bool
+    chosen: Path | None, bundles: dict[str, Bundle], limit: int
 ) -> tuple[dict[str, Path], dict[str, tuple[str, ...]]]:
     """Image's name → its file, and network's name → the images it is given; what cannot serve is refused here."""
     from suture.demo.studies import studies
@@ -204,8 +206,9 @@ def _images(
 
     console = stderr_console()
     path = studies(())[0].path if chosen is None else chosen
-    found = find_images(path, lambda refusal: console.print(f"left out: {refusal}", markup=False, soft_wrap=True))
-    limit = 1 if quick else _IMAGES_MAX
+    found = find_images(
+        path, lambda refusal: console.print(f"left out: {refusal}", markup=False, soft_wrap=True), limit
+    )
     taken = {name: suited(found, bundle.manifest.network, limit) for name, bundle in bundles.items()}
     wanted = {one.name: one.path for images in taken.values() for one in images}
     return wanted, {name: tuple(one.name for one in images) for name, images in taken.items()}

@@ -5,7 +5,6 @@ Axes: N image, C channel (1), H height, W width.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,12 +16,10 @@ from torch import Tensor
 from suture_models.intake import read_input
 from suture_models.manifest import NetworkSpec
 from suture_models.preprocess import preprocess
+from suture_models.train.patients import patient_of
 from suture_protocol.errors import UsageError
 
 Split = Literal["train", "val", "test"]
-
-#: In that set's file names; bacterial and viral cases are numbered apart.
-_PATIENT = re.compile(r"^(person\d+_[a-z]+|(?:NORMAL2-)?IM-\d+)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,15 +55,10 @@ def read_split(data: Path, split: Split, spec: NetworkSpec) -> LabelledImages:
     return LabelledImages(
         images_NCHW=torch.from_numpy(np.concatenate(images)),
         labels_N=torch.tensor([index for index, _ in files]),
-        patients=tuple(_patient(path) for _, path in files),
+        patients=tuple(patient_of(path.stem) for _, path in files),
     )
 
 
 def _visible(directory: Path) -> list[Path]:
     inside = directory.iterdir() if directory.is_dir() else iter(())
     return sorted(path for path in inside if not path.name.startswith("."))
-
-
-def _patient(path: Path) -> str:
-    match = _PATIENT.match(path.stem)
-    return match.group(1) if match else path.stem

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -21,11 +21,14 @@ from suture_protocol.errors import InputRefused, UsageError
 
 #: Fewer slices are taken for single images that happen to share a series.
 _SLICES_MIN: Final = 4
-#: So many of a folder's images are looked at.
+#: So many of a folder's images are looked at, unless more are wanted.
 _READ_MAX: Final = 24
 #: Differences between the channels up to this are a grey image's, stored as colour and compressed.
 _CHROMA_MIN: Final = 24
 _KINDS: Final[Mapping[InputKind, str]] = {"image": "an image", "volume": "a volume", "signal": "a signal"}
+
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,10 +52,11 @@ def read_image(path: Path) -> Picture:
     return read_series(_only_series(path))
 
 
-def find_images(chosen: Path, refused: Callable[[InputRefused], None]) -> tuple[Found, ...]:
+def find_images(chosen: Path, refused: Callable[[InputRefused], None], limit: int = 0) -> tuple[Found, ...]:
     """What `chosen` holds, each read once; a folder that is one series counts as a volume.
 
-    Of a folder with very many files, some spread evenly over it are read. `refused` is told of each that cannot be.
+    Of a folder with more files than `limit`, or than are usually read, some spread evenly over it are read. `refused`
+    is told of each that cannot be.
 
     Raises:
         UsageError: there is no such file or folder, or nothing in it can be read.
@@ -60,7 +64,7 @@ def find_images(chosen: Path, refused: Callable[[InputRefused], None]) -> tuple[
     if not chosen.exists():
         raise UsageError(f"--images {chosen}: there is no such file or directory")
     found: dict[str, Found] = {}
-    for path in _spread(_sources(chosen)):
+    for path in spread(_sources(chosen), max(limit, _READ_MAX)):
         try:
             picture = read_image(path)
         except InputRefused as refusal:
@@ -106,10 +110,11 @@ def is_colour(picture: Picture) -> bool:
     return bool(np.quantile(spread, 0.95) > _CHROMA_MIN)
 
 
-def _spread(paths: list[Path]) -> list[Path]:
-    if len(paths) <= _READ_MAX:
-        return paths
-    return [paths[int(place)] for place in np.linspace(0, len(paths) - 1, _READ_MAX)]
+def spread(items: Sequence[_T], limit: int) -> list[_T]:
+    """At most `limit` of them, spread evenly."""
+    if len(items) <= limit:
+        return list(items)
+    return [items[int(place)] for place in np.linspace(0, len(items) - 1, limit)]
 
 
 def _sources(chosen: Path) -> list[Path]:

@@ -15,6 +15,7 @@ _EXPERIMENTS: Final = {
     "trace": ("suture_simulators.experiments.trace", "Trace"),
     "fleet": ("suture_simulators.experiments.fleet", "Fleets"),
     "overhead": ("suture_simulators.experiments.overhead", "Overhead"),
+    "codec": ("suture_simulators.experiments.codec", "Codecs"),
     "oracle": ("suture_simulators.experiments.oracle", "Oracle"),
 }
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from suture_simulators.experiments import page
 from suture_simulators.experiments.store import REPORT
 from suture_simulators.experiments.types import Experiment, Results
+
+#: More are counted only; results.json has them all.
+_IMAGES_NAMED: Final = 8
 
 
 def write_report(experiment: Experiment, results: Results, out: Path) -> Path:
@@ -28,18 +31,27 @@ def write_report(experiment: Experiment, results: Results, out: Path) -> Path:
 def _provenance(results: Results) -> page.Provenance:
     facts = results.facts
     done = "" if results.complete else "Some points of the grid are not measured yet; run the same command again."
+    said = facts.get("provenance") or _linked(results)
     return page.Provenance(
-        emulated=[_links(results), *(_device(name, raw) for name, raw in facts.get("units", {}).items())],
-        real=[
-            "Every sample is one real inference: head, encoding, gRPC transfer, decoding and tail all ran. "
-            f"The cloud is a process on this machine ({facts.get('cloud_device', '?')}), its tails are not slowed.",
-            *_weights(results),
-        ],
+        emulated=said["emulated"],
+        real=[*said["real"], *_weights(results)],
         points=len(results.records),
         invalid=[f"{record.point.title}: {record.why_invalid}" for record in results.records if not record.valid],
         incomplete=done,
         facts=_circumstances(results),
     )
+
+
+def _linked(results: Results) -> Mapping[str, Sequence[str]]:
+    """What holds of every experiment over a link."""
+    facts = results.facts
+    return {
+        "emulated": [_links(results), *(_device(name, raw) for name, raw in facts.get("units", {}).items())],
+        "real": [
+            "Every sample is one real inference: head, encoding, gRPC transfer, decoding and tail all ran. "
+            f"The cloud is a process on this machine ({facts.get('cloud_device', '?')}), its tails are not slowed."
+        ],
+    }
 
 
 def _links(results: Results) -> str:
@@ -70,7 +82,9 @@ def _weights(results: Results) -> list[str]:
 def _circumstances(results: Results) -> dict[str, str]:
     facts = results.facts
     versions = ", ".join(f"{name} {number}" for name, number in facts.get("versions", {}).items())
-    images = ", ".join(f"{name} ({raw['bytes'] / 1e3:.0f} kB)" for name, raw in facts.get("images", {}).items())
+    found = facts.get("images", {})
+    images = ", ".join(f"{name} ({raw['bytes'] / 1e3:.0f} kB)" for name, raw in list(found.items())[:_IMAGES_NAMED])
+    images += f" and {len(found) - _IMAGES_NAMED} more" if len(found) > _IMAGES_NAMED else ""
     return {
         "measured": str(facts.get("date", "")),
         "took": f"{facts.get('took_s', 0.0) / 60:.1f} minutes",

@@ -49,7 +49,7 @@ def to_json(experiment: Experiment, results: Results) -> dict[str, Any]:
         "facts": dict(results.facts),
         "points": [record.to_json() for record in results.records],
         "samples": [sample.to_json() for found in results.samples.values() for sample in found],
-        "note": "Links and devices are emulated. Not for diagnosis.",
+        "note": " ".join([*_emulated(results.facts), "Not for diagnosis."]),
     }
 
 
@@ -102,6 +102,12 @@ def circumstances(settings: Settings, bundles: Mapping[str, Bundle]) -> dict[str
     }
 
 
+def _emulated(facts: Mapping[str, Any]) -> Sequence[str]:
+    """What was emulated, in sentences: what the experiment says of it, else links and devices."""
+    said: Sequence[str] = facts.get("provenance", {}).get("emulated", ["Links and devices are emulated."])
+    return said
+
+
 def _size_bytes(path: Path) -> int:
     """Of a file, or of all files of a volume's folder."""
     return sum(part.stat().st_size for part in path.iterdir()) if path.is_dir() else path.stat().st_size
@@ -113,7 +119,7 @@ def _known(store: Store) -> dict[str, Any]:
     found = sorted({str(report["congestion_control"]) for report in reports})
     return {
         **store.facts,
-        "congestion_control": ", ".join(found) or "none: nothing was measured",
+        "congestion_control": ", ".join(found) or "none: no link was measured",
         "link_backend": ", ".join(sorted({str(report["backend"]) for report in reports})),
     }
 

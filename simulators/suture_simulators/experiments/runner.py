@@ -16,7 +16,10 @@ from typing import Any, Final
 from suture_models.bundle import Bundle
 from suture_partitioner.profile_file import profile_to_json
 from suture_protocol.errors import LinkError, Refused
+from suture_simulators.experiments.alone import measure_alone
 from suture_simulators.experiments.bench import Bench
+from suture_simulators.experiments.clock import Clock, Progress, duration
+from suture_simulators.experiments.kinds import LinkedExperiment, LocalExperiment
 from suture_simulators.experiments.results import circumstances, collect, to_json
 from suture_simulators.experiments.store import Store
 from suture_simulators.experiments.types import (
@@ -37,30 +40,6 @@ _log = logging.getLogger(__name__)
 _SITTINGS: Final = 2
 #: A calibration of the device holds for so long: points follow each other faster than a machine changes.
 CALIBRATION_AGE_S: Final = 15.0
-
-
-class Clock:
-    """How long a run still takes: estimates by point, corrected by what the points so far took."""
-
-    def __init__(self, estimates_s: Mapping[str, float]) -> None:
-        """Takes the estimate of each point still to come, by key."""
-        self._left_s = dict(estimates_s)
-        self._estimated_s = self._took_s = 0.0
-
-    @property
-    def total_s(self) -> float:
-        """What is left, the points so far being a guide to how wrong the estimates are."""
-        correction = self._took_s / self._estimated_s if self._estimated_s else 1.0
-        return sum(self._left_s.values()) * min(max(correction, 0.3), 5.0)
-
-    def done(self, key: str, took_s: float) -> None:
-        """A point took that long."""
-        self._estimated_s += self._left_s.pop(key, 0.0)
-        self._took_s += took_s
-
-
-#: Told (points done, points in all, seconds left or None where that is not known yet, what it does now).
-Progress = Callable[[int, int, float | None, str], None]
 
 
 def run_experiment(
@@ -94,7 +73,12 @@ def run_experiment(
         try:
             if todo:
                 store.note(circumstances(settings, bundles))
-                _measure(experiment, settings, bundles, store, points, todo, progress, say)
+                if isinstance(experiment, LocalExperiment):
+                    measure_alone(experiment, settings, bundles, store, points, progress, say)
+                elif isinstance(experiment, LinkedExperiment):
+                    _measure(experiment, settings, bundles, store, points, todo, progress, say)
+                else:
+                    raise TypeError(f"experiment {experiment.name} measures neither alone nor over a link")
         finally:
             store.note({"took_s": store.facts.get("took_s", 0.0) + time.monotonic() - began})
             results = collect(experiment.name, store, points)
@@ -124,7 +108,7 @@ def configuration(settings: Settings, bundles: Mapping[str, Bundle], points: Seq
 
 
 def _measure(
-    experiment: Experiment,
+    experiment: LinkedExperiment,
     settings: Settings,
     bundles: Mapping[str, Bundle],
     store: Store,
@@ -155,11 +139,11 @@ def _measure(
         try:
             _profile_all(settings, bench, points)
             clock = Clock({point.key: experiment.estimate_s(point, bench, settings) for point in todo})
-            say(f"{len(todo)} points, about {_duration(clock.total_s)}")
+            say(f"{len(todo)} points, about {duration(clock.total_s)}")
             for point in todo:
                 start_s = time.monotonic()
                 if settings.budget_s is not None and start_s - begun_s > settings.budget_s:
-                    say(f"the budget of {_duration(settings.budget_s)} is spent; the same command goes on")
+                    say(f"the budget of {duration(settings.budget_s)} is spent; the same command goes on")
                     break
                 told(0, 0, point.title)
                 _sit(experiment, settings, bench, store, point, told)
@@ -179,7 +163,9 @@ def _profile_all(settings: Settings, bench: Bench, points: Sequence[Point]) -> N
         bench.open(network)
 
 
-def _sit(experiment: Experiment, settings: Settings, bench: Bench, store: Store, point: Point, told: Report) -> None:
+def _sit(
+    experiment: LinkedExperiment, settings: Settings, bench: Bench, store: Store, point: Point, told: Report
+) -> None:
     """Measures one point, and once more where the emulation did not keep its promises or the link broke."""
     sittings = 1 if settings.quick else _SITTINGS
     for attempt in range(sittings):
@@ -246,7 +232,3 @@ def _digest(path: Path) -> str:
     for part in files:
         digest.update(part.read_bytes())
     return digest.hexdigest()
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"

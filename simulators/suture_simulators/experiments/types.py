@@ -14,7 +14,6 @@ from suture_simulators.experiments.emulated import Device as Device  # re-export
 from suture_simulators.experiments.emulated import device_of as device_of
 
 if TYPE_CHECKING:
-    from suture_simulators.experiments.bench import Bench
     from suture_simulators.experiments.page import Section
 
 _T = TypeVar("_T")
@@ -32,6 +31,7 @@ class Point:
     """One row of a grid: what is fixed while its samples are taken. Rates and round trips are the link's nominal ones.
 
     Attributes:
+        rate_bps: 0 where there is no link.
         device: A `Device.name`.
         image: Name of the image that is inferred on; empty where the experiment uses several.
         scenario: What the experiment does to the link meanwhile (`drop`, a trace's name); empty where it holds still.
@@ -47,14 +47,14 @@ class Point:
     @property
     def key(self) -> str:
         """Names the point in files and figures; stays the same from run to run."""
-        parts = [self.network, self.device, f"{self.rate_bps / 1e6:g}mbit", f"{self.rtt_s * 1e3:g}ms"]
-        return "/".join([*parts, *filter(None, (self.image, self.scenario))])
+        link = [f"{self.rate_bps / 1e6:g}mbit", f"{self.rtt_s * 1e3:g}ms"] if self.rate_bps else []
+        return "/".join([self.network, self.device, *link, *filter(None, (self.image, self.scenario))])
 
     @property
     def title(self) -> str:
         """For people."""
-        link = f"{self.rate_bps / 1e6:g} Mbit/s, {format_time(self.rtt_s)}"
-        return ", ".join([self.network, self.device, link, *filter(None, (self.image, self.scenario))])
+        link = f"{self.rate_bps / 1e6:g} Mbit/s, {format_time(self.rtt_s)}" if self.rate_bps else ""
+        return ", ".join([self.network, self.device, *filter(None, (link, self.image, self.scenario))])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,6 +150,7 @@ class Grid:
     """What an experiment runs unless it is told otherwise; `devices` as `device_of` reads them.
 
     Where links hold still, `replays` is False, and rates that a recorded link had take the place of `rates_bps`.
+    `images` is how many each network is given at most; 0 leaves that to the command.
     """
 
     rates_bps: tuple[float, ...]
@@ -157,6 +158,7 @@ class Grid:
     devices: tuple[str, ...]
     samples: int
     replays: bool = True
+    images: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -242,10 +244,15 @@ class Results:
 
 
 Record = Callable[[Sample], None]
+#: Plain data that a point's record keeps beside its samples.
+Notes = Mapping[str, Any]
 
 
 class Experiment(Protocol):
-    """One experiment. Adding one is one file and one row in `registry`."""
+    """What every experiment says of itself; see `kinds` for how it measures.
+
+    Adding one is one file and one row in `registry`.
+    """
 
     name: str
     title: str
@@ -256,21 +263,6 @@ class Experiment(Protocol):
 
     def points(self, settings: Settings) -> Sequence[Point]:
         """The grid's rows, ordered so that devices, then networks change least often."""
-        ...
-
-    def estimate_s(self, point: Point, bench: Bench, settings: Settings) -> float:
-        """About how long `run` will take at a point, from the profiles; the bench is up."""
-        ...
-
-    def run(self, point: Point, bench: Bench, record: Record, settings: Settings) -> Mapping[str, Any]:
-        """Takes a point's samples; the bench's link, device and network are the point's, the connection is warm.
-
-        Returns:
-            Notes for the point's record: plain data.
-
-        Raises:
-            LinkError: the link to the cloud failed; the point is repeated once.
-        """
         ...
 
     def figures(self, results: Results) -> dict[str, float]:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from suture_protocol.errors import UsageError
-from suture_simulators.experiments.runner import Clock
+from suture_simulators.experiments.clock import Clock
 from suture_simulators.experiments.types import (
     Device,
     Point,

@@ -1,0 +1,106 @@
+"""Where the codec experiment measures: one bundle's heads and tails in this process, the images, and their labels.
+
+Axes: N image, K output; the rest of a tensor's axes as in its boundary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from suture_cloud.executor import TailRequest
+from suture_cloud.tail import Tails
+from suture_edge.engines.base import Head
+from suture_edge.engines.registry import choose_variant, get_engine, load_head
+from suture_models.bundle import Bundle
+from suture_models.manifest import INPUT_CUT, Cut
+from suture_models.preprocess import preprocess
+from suture_models.train.patients import patient_of
+from suture_partitioner.device import processor_class
+from suture_simulators.experiments.pictures import read_image
+from suture_simulators.experiments.types import Settings
+
+#: The engine whose codes are measured; its INT8 artefact for this processor.
+ENGINE: Final = "openvino"
+_BATCH: Final = 8
+
+Boundary = tuple[NDArray[Any], ...]
+
+
+class Desk:
+    """One network's images, heads and tails, made when first asked for. One thread, like the unit that is planned for.
+
+    Attributes:
+        bundle: The network's.
+        variant: The INT8 artefact.
+        names: Of its images, in the run's order.
+        inputs: The network's input for each of them.
+    """
+
+    def __init__(self, bundle: Bundle, settings: Settings) -> None:
+        """Reads the images.
+
+        Raises:
+            BundleError: the bundle has no INT8 artefact for this processor.
+            InputRefused: an image cannot be read any more.
+        """
+        torch.set_num_threads(1)
+        self.bundle = bundle
+        self.variant = choose_variant(bundle, ENGINE, processor_class())
+        self.names = settings.images_of(bundle.name)
+        self._paths = [settings.images[name] for name in self.names]
+        spec = bundle.manifest.network
+        self.inputs = [preprocess(read_image(path), spec) for path in self._paths]
+
+    @cached_property
+    def truth(self) -> list[int] | None:
+        """Each image's label, by the folder it lies in; None unless every folder is named after a label, and two are.
+
+        Folder names are matched in any case, as `suture train` does.
+        """
+        labels = [label.casefold() for label in self.bundle.manifest.network.labels]
+        folders = [path.parent.name.casefold() for path in self._paths]
+        if not set(folders) <= set(labels) or len(set(folders)) < 2:
+            return None
+        return [labels.index(folder) for folder in folders]
+
+    @property
+    def patients(self) -> list[str]:
+        """Whose image each is, as far as file names say."""
+        return [patient_of(path.stem) for path in self._paths]
+
+    @cached_property
+    def float_outputs_NK(self) -> NDArray[np.float32]:
+        """What the float network says of each image."""
+        return self.outputs(self.bundle.cut(INPUT_CUT), [(image,) for image in self.inputs])
+
+    def head(self, cut: Cut) -> Head:
+        """The head of `cut`; to close it is the caller's."""
+        return load_head(get_engine(ENGINE), self.bundle, self.variant, cut)
+
+    def outputs(self, cut: Cut, boundaries: Sequence[Boundary]) -> NDArray[np.float32]:
+        """The network's first output (N, …) for what crossed `cut`."""
+        found = []
+        for start in range(0, len(boundaries), _BATCH):
+            batch = tuple(np.concatenate(tensors) for tensors in zip(*boundaries[start : start + _BATCH], strict=True))
+            found.append(self._tail(cut, batch))
+        return np.concatenate(found)
+
+    def finish(self, cut: Cut, boundary: Boundary) -> None:
+        """Runs the tail on one image's boundary, to be timed."""
+        self._tail(cut, boundary)
+
+    def _tail(self, cut: Cut, tensors: Boundary) -> NDArray[np.float32]:
+        request = TailRequest(
+            bundle_digest=self.bundle.digest, cut_id=cut.id, variant_id=self.variant.id, tensors=tensors
+        )
+        return next(iter(self._tails.run(request).values()))
+
+    @cached_property
+    def _tails(self) -> Tails:
+        return Tails(self.bundle, torch.device("cpu"))

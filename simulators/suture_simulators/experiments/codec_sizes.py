@@ -1,0 +1,121 @@
+"""What crosses one cut, coded by every codec that the bundle offers there: bytes, exactness, time.
+
+Codecs take turns on the same image, so that what slows the machine for a moment slows them all. Times are the lesser of
+the time that passed and of the processor's (`Stopwatch`).
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+
+from suture_models.manifest import INPUT_CUT, Cut
+from suture_partitioner.stopwatch import Stopwatch
+from suture_protocol.codecs.base import Codec
+from suture_protocol.payload import PayloadTensor, pack, unpack
+from suture_simulators.experiments.codec_desk import Boundary, Desk
+from suture_simulators.experiments.codec_offer import entropy_bytes, offered, reference_sizes
+from suture_simulators.experiments.types import Notes, Point, Record, Sample
+
+#: What an error says of a codec that calls itself lossless and is not.
+CHANGED: Final = "came back changed"
+#: Marks the arms that no unit can send with.
+REFERENCE: Final = "reference: "
+_TURNS_MIN: Final = 3
+#: No further turns for an image whose turns took so long.
+_IMAGE_BUDGET_S: Final = 0.6
+_SIDE_RUNS: Final = 5
+
+
+def measure_sizes(desk: Desk, cut: Cut, point: Point, record: Record, *, images: Sequence[int], turns: int) -> Notes:
+    """Codes what crosses `cut` for some of the desk's images.
+
+    Args:
+        desk: Where.
+        cut: Which; not the last.
+        point: The point that samples belong to.
+        record: Gets a sample for each image and codec, and one for each reference.
+        images: Places of the images.
+        turns: How often each codec encodes and decodes each image, timed; fewer where that takes long, three at least.
+
+    Returns:
+        What the samples do not say: sizes before coding, entropy by image, times of the head and of the tail.
+    """
+    watch = Stopwatch()
+    head = desk.head(cut)
+    boundaries = [head.run(desk.inputs[image]) for image in images]
+    codecs = offered(cut, boundaries[0])
+    for image, boundary in zip(images, boundaries, strict=True):
+        for sample in _coded(boundary, codecs, turns, watch):
+            record(Sample(point=point.key, turn=image, cut=cut.id, **sample))
+        begun_s = time.perf_counter()
+        for name, size in reference_sizes(cut, boundary).items():
+            took_s = time.perf_counter() - begun_s
+            record(Sample(point=point.key, arm=REFERENCE + name, turn=image, total_s=took_s, payload_bytes=size))
+    boundary = boundaries[0]
+    notes = {
+        "part": "sizes",
+        "cut": cut.id,
+        "index": cut.index,
+        "is_input": cut.id == INPUT_CUT,
+        "head_macs_share": cut.head_macs / max(cut.head_macs + cut.tail_macs, 1),
+        "codes": sum(tensor.size for tensor in boundary),
+        "all_codes": cut.id != INPUT_CUT and all(tensor.dtype == np.uint8 for tensor in boundary),
+        "bytes_float32": cut.bytes_float32,
+        "lossless": [codec.spec for codec in codecs if codec.lossless],
+        "images": list(images),
+        "entropy_bytes": [entropy_bytes(b) for b in boundaries],
+        "head_s": _median_s(lambda: head.run(desk.inputs[images[0]]), watch),
+        "tail_s": _median_s(lambda: desk.finish(cut, boundary), watch),
+    }
+    head.close()
+    return notes
+
+
+def _coded(boundary: Boundary, codecs: Sequence[Codec], turns: int, watch: Stopwatch) -> Iterator[dict[str, Any]]:
+    """One image's samples, without point and turn."""
+    packed = {codec.spec: pack(boundary, codec) for codec in codecs}
+    errors = {codec.spec: _error(boundary, codec, packed[codec.spec]) for codec in codecs}
+    encode_s: dict[str, list[float]] = {codec.spec: [] for codec in codecs}
+    decode_s: dict[str, list[float]] = {codec.spec: [] for codec in codecs}
+    begun_s = time.perf_counter()
+    for turn in range(turns):
+        if turn >= _TURNS_MIN and time.perf_counter() - begun_s > _IMAGE_BUDGET_S:
+            break
+        for codec in codecs if turn % 2 else reversed(codecs):
+            packed[codec.spec], took_s = watch.timed(partial(pack, boundary, codec))
+            encode_s[codec.spec].append(took_s)
+            _, took_s = watch.timed(partial(unpack, *packed[codec.spec], codec))
+            decode_s[codec.spec].append(took_s)
+    for spec, (_, payload) in packed.items():
+        steps_s = {"encode": statistics.median(encode_s[spec]), "decode": statistics.median(decode_s[spec])}
+        yield {
+            "arm": spec,
+            "codec": spec,
+            "total_s": sum(steps_s.values()),
+            "payload_bytes": len(payload),
+            "error": errors[spec],
+            "steps_s": steps_s,
+            "extra": {"turns": len(encode_s[spec])},
+        }
+
+
+def _error(boundary: Boundary, codec: Codec, packed: tuple[tuple[PayloadTensor, ...], bytes]) -> str:
+    if not codec.lossless:
+        return ""
+    headers, payload = packed
+    same = all(
+        np.array_equal(ours, theirs) and ours.dtype == theirs.dtype
+        for ours, theirs in zip(boundary, unpack(headers, payload, codec), strict=True)
+    )
+    return "" if same else CHANGED
+
+
+def _median_s(operation: Callable[[], object], watch: Stopwatch) -> float:
+    operation()
+    return statistics.median(watch.timed(operation)[1] for _ in range(_SIDE_RUNS))
