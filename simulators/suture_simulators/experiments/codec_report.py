@@ -3,69 +3,132 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
-from suture_protocol.units import format_share, format_size, format_time
-from suture_simulators.experiments.codec_rows import Coded, CutRow, cut_rows
-from suture_simulators.experiments.codec_scores import Answered, answered
+from suture_protocol.units import format_share, format_size
+from suture_simulators.experiments.codec_drawn import answers_figure, crossing_figure, sizes_figure, times_figure
+from suture_simulators.experiments.codec_favourites import DEEP
+from suture_simulators.experiments.codec_rows import CutRow, cut_rows
+from suture_simulators.experiments.codec_scores import Answered, answered, narrow_points, pictures, same_auc_target
 from suture_simulators.experiments.codec_scores import figures as figures
-from suture_simulators.experiments.page import Section, Table, Text
-from suture_simulators.experiments.statistics import Interval
+from suture_simulators.experiments.codec_tables import (
+    answer_table,
+    bounds_text,
+    crossing_table,
+    short_table,
+    size_table,
+)
+from suture_simulators.experiments.page import Block, Section, Table, Text
 from suture_simulators.experiments.types import Results
 
-_SIZE_HEAD = (
-    "network", "cut", "codes", "codec", "median", "90th", "÷ float32", "÷ entropy", "encode", "decode", "ns per code",
-)  # fmt: skip
-_ANSWER_HEAD = ("network", "cut", "codec", "median", "90th", "÷ float32", "AUC", "AUC loss, points", "answers changed")
+#: Units that crossing rates are told for, as many times slower than the machine that measured.
+FACTORS: Final = (1.0, 4.0, 16.0)
 
 
 def table(results: Results) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    """A row for each cut and codec."""
-    return _SIZE_HEAD, list(_size_rows(results))
+    """A row for each cut; the report has one for each codec too."""
+    return short_table(cut_rows(results))
 
 
 def sections(results: Results) -> Sequence[Section]:
     """Results first, then every row."""
-    if not results.valid:
-        return [Section(title="Nothing to show", blocks=[Text(text="No valid point was measured.")])]
-    return [
-        Section(title="Answers", blocks=[Table(head=_ANSWER_HEAD, rows=list(_answer_rows(results)))]),
-        Section(title="Sizes", blocks=[Table(head=_SIZE_HEAD, rows=list(_size_rows(results)))]),
-    ]
+    rows, ways = cut_rows(results), answered(results)
+    if not rows:
+        return [Section(title="Nothing to show", blocks=[Text(text="No cut was measured to its end.")])]
+    found: list[Section] = []
+    for network in dict.fromkeys(row.network for row in rows):
+        of_it = [row for row in rows if row.network == network]
+        found += _of_network(network, of_it, [way for way in ways if way.network == network])
+    found.append(Section(title="What was measured", blocks=[Text(text=text) for text in _DEFINITIONS]))
+    return found
 
 
-def _size_rows(results: Results) -> Iterator[tuple[str, ...]]:
-    for row in cut_rows(results):
-        for coded in row.coded.values():
-            yield (row.network, row.cut, str(row.codes), coded.spec, *_size_cells(row, coded))
+def _of_network(network: str, rows: list[CutRow], ways: list[Answered]) -> Iterator[Section]:
+    inner = [row for row in rows if row.all_codes]
+    if ways:
+        blocks: list[Block] = [Text(text=text, lead=not place) for place, text in enumerate(_answers_said(ways))]
+        blocks += [answers_figure(ways), _kept_ways(ways), answer_table(ways, folded="Every way that was answered")]
+        yield Section(title=f"{network}: answers against bytes", blocks=blocks)
+    head, cells = short_table(rows)
+    short = Table(head=head[1:], rows=[row[1:] for row in cells])
+    blocks = [sizes_figure(rows), short, size_table(rows, folded="Every codec at every cut")]
+    yield Section(title=f"{network}: sizes", blocks=blocks)
+    if inner:
+        yield Section(title=f"{network}: time of coding", blocks=[times_figure(inner)])
+        drawn = crossing_figure(inner, FACTORS)
+        more = [drawn] if drawn is not None else []
+        yield Section(title=f"{network}: the earlier result", blocks=[*more, crossing_table(inner, FACTORS)])
 
 
-def _size_cells(row: CutRow, coded: Coded) -> tuple[str, ...]:
-    return (
-        format_size(round(coded.median_bytes)),
-        format_size(round(coded.p90_bytes)),
-        f"{row.bytes_float32 / coded.median_bytes:.1f}",
-        f"{row.over_entropy(coded.spec):.3f}",
-        format_time(coded.encode_s),
-        format_time(coded.decode_s),
-        f"{1e9 * coded.both_s / row.codes:.1f}",
-    )
+def _kept_ways(ways: list[Answered]) -> Table:
+    """Of each cut the smallest lossless codec and all lossy ones; of pictures those that hold the answers."""
+    kept = []
+    for cut in dict.fromkeys(way.cut for way in ways if way.favourite):
+        there = [way for way in ways if way.favourite and way.cut == cut]
+        lossless = [way for way in there if way.lossless]
+        kept += [min(lossless, key=lambda way: way.bytes_median)] if lossless else []
+        kept += [way for way in there if not way.lossless]
+    caption = "At the cuts that plans prefer: the smallest lossless codec, and every lossy one"
+    return answer_table(kept, caption=caption)
 
 
-def _answer_rows(results: Results) -> Iterator[tuple[str, ...]]:
-    for way in answered(results):
-        yield (way.network, way.cut, way.spec, *_answer_cells(way))
+def _answers_said(ways: list[Answered]) -> Iterator[str]:
+    """The answers in words: what is best, and whether a picture does as well with as few bytes."""
+    target = same_auc_target(ways)
+    lossy = [way for way in ways if way.favourite and not way.lossless]
+    if not lossy:
+        yield "No lossy codec was measured at a cut."
+        return
+    best = target or min(lossy, key=lambda way: (round(_cost(way), 3), way.bytes_median))
+    what = f"{best.spec} at cut {best.cut}, {format_size(best.bytes_median)} an image"
+    yield f"{what}: {_cost_text(best)}. {_rivals_said(best, ways)}"
+    points = [way for way in narrow_points(ways) if way is not best]
+    for way in points:
+        yield f"{way.spec} at cut {way.cut}, {format_size(way.bytes_median)} an image: {_cost_text(way)}."
 
 
-def _answer_cells(way: Answered) -> tuple[str, ...]:
-    return (
-        format_size(round(way.bytes_median)),
-        format_size(round(way.bytes_p90)),
-        "" if way.ratio_float32 is None else f"{way.ratio_float32:.1f}",
-        "" if way.auc is None else f"{way.auc.value:.4f}",
-        "" if way.loss is None else _with_bounds(way.loss),
-        f"{format_share(way.changed.value)}",
-    )
+def _rivals_said(way: Answered, ways: list[Answered]) -> str:
+    """Whether JPEG or WebP with no more bytes holds the answers as well."""
+    rivals = [*pictures(ways, "jpeg"), *pictures(ways, "webp")]
+    smaller = [rival for rival in rivals if rival.bytes_median <= way.bytes_median]
+    if not smaller:
+        least = min(rivals, key=lambda rival: rival.bytes_median, default=None)
+        if least is None:
+            return ""
+        return f"No JPEG or WebP is so small; the smallest, {least.spec}, has {format_size(least.bytes_median)}."
+    best = min(smaller, key=_cost)
+    told = f"{best.spec} of the input, {format_size(best.bytes_median)}: {_cost_text(best)}"
+    if _cost(best) <= _cost(way):
+        return f"A picture does as well with no more bytes: {told}. The cut dominates nothing here."
+    return f"Of pictures with no more bytes the best is {told}."
 
 
-def _with_bounds(interval: Interval) -> str:
-    return f"{interval.value:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"
+def _cost(way: Answered) -> float:
+    return way.changed.value if way.loss is None else way.loss.value
+
+
+def _cost_text(way: Answered) -> str:
+    if way.loss is None:
+        low, high = (format_share(share or 0.0) for share in (way.changed.low, way.changed.high))
+        return f"{format_share(way.changed.value)} of answers are not the float network's [{low}, {high}]"
+    return f"{bounds_text(way.loss)} points of AUC lost against the float network"
+
+
+_DEFINITIONS = (
+    "Order-0 entropy: of each image's tensor by its own histogram of bytes, which no coder that has to learn or send "
+    "that histogram can count on. References are coded for real: zstd at level 19, JPEG-LS of all channels as tiles of "
+    "one picture (the smaller of two arrangements). Ratios are medians over the images of each image's ratio, to the "
+    "reference that is smallest for that image.",
+    "Times are medians of turns in which all codecs code and decode the same image one after the other, in one thread, "
+    "as the lesser of the time that passed and the processor's time.",
+    f"Cuts that plans prefer: those with at least {format_share(DEEP)} of the network's work before them, by how often "
+    "one gives the earliest result over the rates and devices of the run, with the earliest of its lossless codecs; "
+    "arithmetic over the measured times of head, codec and tail and the measured bytes. The image itself is left out, "
+    "as where it may not leave the unit.",
+    "AUC is over all images of the run whose folders are named after the network's labels; its loss is against the "
+    "float network on the same images, its interval the 2.5th to 97.5th percentile of 2000 resamples of whole patients "
+    "(as far as file names tell them), the same for every way. Pictures are as small as the formats make them: JPEG "
+    "with Huffman tables of its own, WebP at its slowest.",
+    "The earlier result: encoding on the unit, bytes at the line's rate less what headers take, decoding in the cloud. "
+    "A unit is slower by multiplying its encoding time.",
+)

@@ -14,6 +14,9 @@ from suture_simulators.experiments.types import PointRecord, Results, Sample
 
 SIZES: Final = "sizes"
 ANSWERS: Final = "answers"
+#: The modes of the lossless codec: the fewest bytes, and little time.
+SMALL: Final = "lossless-small"
+FAST: Final = "lossless-fast"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,3 +134,20 @@ def grouped(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
     for sample in samples:
         found.setdefault(sample.arm, []).append(sample)
     return found
+
+
+def crossing_pair(rows: Iterable[CutRow]) -> tuple[str, str] | None:
+    """The small lossless mode and the fast one, where every cut has both; else the smallest and the fastest of all.
+
+    None where one codec is both, or not every cut has two.
+    """
+    found = list(rows)
+    everywhere = [spec for spec in found[0].coded if all(spec in row.coded for row in found)] if found else []
+    if SMALL in everywhere and FAST in everywhere:
+        return SMALL, FAST
+    lossless = [spec for spec in everywhere if found[0].coded[spec].lossless]
+    if not lossless:
+        return None
+    small = min(lossless, key=lambda spec: sum(row.coded[spec].median_bytes / row.codes for row in found))
+    fast = min(lossless, key=lambda spec: sum(row.coded[spec].both_s for row in found))
+    return None if small == fast else (small, fast)

@@ -15,14 +15,12 @@ import numpy as np
 
 from suture_simulators.experiments.auc import Resampled, share_interval
 from suture_simulators.experiments.codec_answers import FLOAT
-from suture_simulators.experiments.codec_rows import ANSWERS, CutRow, cut_rows, grouped
+from suture_simulators.experiments.codec_rows import ANSWERS, FAST, SMALL, CutRow, cut_rows, grouped
 from suture_simulators.experiments.statistics import Interval
 from suture_simulators.experiments.types import PointRecord, Results, Sample
 
 #: Tensors of fewer codes are judged by time, not by time per code: calls alone take longer.
 LARGE_CODES: Final = 16_000
-SMALL: Final = "lossless-small"
-FAST: Final = "lossless-fast"
 NARROW: Final = "narrow@"
 #: What narrowed codes are to be smaller than float32 by.
 NARROW_RATIO: Final = 12.0
