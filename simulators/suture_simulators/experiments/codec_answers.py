@@ -50,7 +50,7 @@ def measure_input(desk: Desk, point: Point, record: Record) -> Notes:
         "part": "answers",
         "cut": cut.id,
         "is_input": True,
-        "truth": desk.truth if desk.bundle.manifest.network.output == "classes" else None,
+        "truth": desk.truth,
         "patients": desk.patients,
         "images": list(desk.names),
     }

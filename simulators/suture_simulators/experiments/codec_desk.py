@@ -18,6 +18,7 @@ from suture_cloud.tail import Tails
 from suture_edge.engines.base import Head
 from suture_edge.engines.registry import choose_variant, get_engine, load_head
 from suture_models.bundle import Bundle
+from suture_models.calibration import quantising_inputs
 from suture_models.manifest import INPUT_CUT, Cut
 from suture_models.preprocess import preprocess
 from suture_models.train.patients import patient_of
@@ -60,13 +61,14 @@ class Desk:
 
     @cached_property
     def truth(self) -> list[int] | None:
-        """Each image's label, by the folder it lies in; None unless every folder is named after a label, and two are.
+        """1 for an image of the second of two labels, 0 for one of the first, by the folder that it lies in.
 
-        Folder names are matched in any case, as `suture train` does.
+        None unless the network has two labels, every folder is named after one, and both occur. Folder names are
+        matched in any case, as `suture train` does.
         """
         labels = [label.casefold() for label in self.bundle.manifest.network.labels]
         folders = [path.parent.name.casefold() for path in self._paths]
-        if not set(folders) <= set(labels) or len(set(folders)) < 2:
+        if len(labels) != 2 or set(folders) != set(labels):
             return None
         return [labels.index(folder) for folder in folders]
 
@@ -74,6 +76,11 @@ class Desk:
     def patients(self) -> list[str]:
         """Whose image each is, as far as file names say."""
         return [patient_of(path.stem) for path in self._paths]
+
+    @cached_property
+    def calibration(self) -> tuple[NDArray[Any], ...]:
+        """The inputs that bundles are calibrated with where nothing else is given."""
+        return quantising_inputs(self.bundle.manifest.network, None).inputs
 
     @cached_property
     def float_outputs_NK(self) -> NDArray[np.float32]:

@@ -49,7 +49,7 @@ def favourites(results: Results, network: str, settings: Settings) -> list[str]:
     rows = [row for row in inner if row.depth >= DEEP] or inner
     wins = dict.fromkeys((row.cut for row in rows), 0)
     losses = dict.fromkeys(wins, 0.0)
-    for factor in factors(settings):
+    for factor in factors(settings) if rows else ():
         for rate_bps in settings.rates_bps:
             times = {r.cut: min(total_s(r, coded, rate_bps, factor) for coded in r.lossless) for r in rows}
             least_s = min(times.values())

@@ -19,7 +19,8 @@ from suture_partitioner.stopwatch import Stopwatch
 from suture_protocol.codecs.base import Codec
 from suture_protocol.payload import PayloadTensor, pack, unpack
 from suture_simulators.experiments.codec_desk import Boundary, Desk
-from suture_simulators.experiments.codec_offer import entropy_bytes, offered, reference_sizes
+from suture_simulators.experiments.codec_offer import entropy_bytes, offered
+from suture_simulators.experiments.codec_references import CodeReferences, of_the_input
 from suture_simulators.experiments.types import Notes, Point, Record, Sample
 
 #: What an error says of a codec that calls itself lossless and is not.
@@ -50,12 +51,18 @@ def measure_sizes(desk: Desk, cut: Cut, point: Point, record: Record, *, images:
     head = desk.head(cut)
     boundaries = [head.run(desk.inputs[image]) for image in images]
     codecs = offered(cut, boundaries[0])
+    all_codes = cut.id != INPUT_CUT and all(tensor.dtype == np.uint8 for tensor in boundaries[0])
+    references = CodeReferences([head.run(image) for image in desk.calibration]) if all_codes else None
     for image, boundary in zip(images, boundaries, strict=True):
         for sample in _coded(boundary, codecs, turns, watch):
             record(Sample(point=point.key, turn=image, cut=cut.id, **sample))
         begun_s = time.perf_counter()
-        for name, size in reference_sizes(cut, boundary).items():
-            took_s = time.perf_counter() - begun_s
+        if references is None:
+            sizes = of_the_input(boundary[0]) if cut.id == INPUT_CUT else {}
+        else:
+            sizes = references.sizes(boundary)
+        took_s = time.perf_counter() - begun_s
+        for name, size in sizes.items():
             record(Sample(point=point.key, arm=REFERENCE + name, turn=image, total_s=took_s, payload_bytes=size))
     boundary = boundaries[0]
     notes = {
@@ -65,7 +72,7 @@ def measure_sizes(desk: Desk, cut: Cut, point: Point, record: Record, *, images:
         "is_input": cut.id == INPUT_CUT,
         "head_macs_share": cut.head_macs / max(cut.head_macs + cut.tail_macs, 1),
         "codes": sum(tensor.size for tensor in boundary),
-        "all_codes": cut.id != INPUT_CUT and all(tensor.dtype == np.uint8 for tensor in boundary),
+        "all_codes": all_codes,
         "bytes_float32": cut.bytes_float32,
         "lossless": [codec.spec for codec in codecs if codec.lossless],
         "images": list(images),
