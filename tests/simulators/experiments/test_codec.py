@@ -1,0 +1,168 @@
+"""`codec` for real: a quick run over a small network, interrupted and gone on with; and labelled radiographs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from suture_models.bundle import Bundle
+from suture_models.manifest import INPUT_CUT
+from suture_simulators.experiments.codec import Codecs, candidate_cuts
+from suture_simulators.experiments.codec_answers import FLOAT, measure_cut, measure_input
+from suture_simulators.experiments.codec_desk import Desk
+from suture_simulators.experiments.codec_report import sections
+from suture_simulators.experiments.codec_rows import cut_rows
+from suture_simulators.experiments.codec_scores import answered, figures
+from suture_simulators.experiments.results import read
+from suture_simulators.experiments.store import RESULTS
+from suture_simulators.experiments.types import Point, PointRecord, Results, Sample, Settings, device_of
+from tests.nets import images as drawn_images
+from tests.processes import CHESTS
+
+pytest.importorskip("imagecodecs", reason="needs the experiments' libraries: pip install 'suture[experiment]'")
+pytest.importorskip("constriction", reason="needs the experiments' libraries: pip install 'suture[experiment]'")
+pytest.importorskip("matplotlib", reason="needs the experiments' libraries: pip install 'suture[experiment]'")
+pytest.importorskip("openvino", reason="needs openvino: pip install 'suture[edge]'")
+
+
+def settings(bundle: Bundle, folder: Path, out: Path) -> Settings:
+    paths = sorted(path for path in folder.rglob("*.png"))
+    return Settings(
+        experiment="codec",
+        out=out,
+        bundles={bundle.name: bundle.path},
+        devices=(device_of("1"), device_of("8")),
+        rates_bps=(1e6, 2e7),
+        rtts_s=(0.04,),
+        images={path.stem: path for path in paths},
+        samples=2,
+        quick=True,
+    )
+
+
+def pictures(folder: Path, labels: tuple[str, ...], count: int) -> Path:
+    """Drawn images as files, by turns in folders named after the labels."""
+    from PIL import Image
+
+    for place, image in enumerate(drawn_images(count, seed=7)):
+        parent = folder / labels[place % len(labels)].upper()
+        parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0, 0]).save(parent / f"picture_{place}.png")
+    return folder
+
+
+def test_a_quick_run_is_interrupted_goes_on_and_tells_all(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    from suture_simulators.experiments.runner import run_experiment
+
+    bundles = {tiny_bundle.name: tiny_bundle}
+    chosen = settings(tiny_bundle, pictures(tmp_path / "images", ("normal", "abnormal"), 6), tmp_path / "out")
+    said: list[str] = []
+
+    def interrupting(done: int, _total: int, _left_s: float | None, text: str) -> None:
+        if done == 2 and "turn" in text:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(Codecs(), chosen, bundles, interrupting, said.append)
+    half = read(chosen.out / RESULTS)
+    assert not half.complete
+    assert len(half.records) == 2
+
+    told: list[str] = []
+    found = run_experiment(Codecs(), chosen, bundles, lambda *_: told.append(_[3]), said.append)
+    assert found.complete
+    assert [record.took_s for record in found.records[:2]] == [record.took_s for record in half.records]
+    assert not any(found.records[0].point.title in text for text in told)
+    assert any("going on" in text for text in said)
+    assert read(chosen.out / RESULTS).samples.keys() == found.samples.keys()
+    _check_sizes(found, tiny_bundle)
+    kinds = [record.notes["part"] for record in found.records]
+    assert kinds.count("answers") == 3
+    ways = answered(found)
+    assert {way.cut for way in ways if not way.favourite} == {INPUT_CUT}
+    assert len({way.cut for way in ways if way.favourite}) == 2
+    assert all(way.loss is None for way in ways)  # three labels have no AUC
+    assert sections(found)
+
+
+def _check_sizes(found: Results, bundle: Bundle) -> None:
+    rows = {row.cut: row for row in cut_rows(found)}
+    assert list(rows) == [cut.id for cut in candidate_cuts(bundle.manifest)]
+    assert any(len(bundle.cut(cut).boundary) > 1 for cut in rows)
+    assert figures(found)["lossless_inexact"] == 0
+    for cut, row in rows.items():
+        assert row.codes == bundle.cut(cut).bytes_codes
+        assert set(row.coded["raw"].bytes_by_image.values()) == {row.codes}
+        assert row.is_input or len(row.references) == 3
+        assert all(coded.encode_s > 0 and coded.decode_s > 0 for coded in row.coded.values())
+
+
+@pytest.fixture(scope="module")
+def labelled(pneumonia_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """The answers of the pneumonia network to a few radiographs in folders named after its labels."""
+    from PIL import Image
+
+    from suture_models.preprocess import preprocess
+    from suture_models.walk import read_file
+
+    folder = tmp_path_factory.mktemp("labelled")
+    for place, source in enumerate([*CHESTS[:2], *CHESTS[:2]]):
+        picture = preprocess(read_file(source), pneumonia_bundle.manifest.network)[0, 0]
+        parent = folder / ("Pneumonia" if place < 2 else "NORMAL")
+        parent.mkdir(exist_ok=True)
+        Image.fromarray(picture if place < 2 else np.ascontiguousarray(255 - picture[::-1])).save(
+            parent / f"person{place}_virus_1.png"
+        )
+    chosen = settings(pneumonia_bundle, folder, folder)
+    desk = Desk(pneumonia_bundle, chosen)
+    where = [Point(network=pneumonia_bundle.name, device="here", rate_bps=0, rtt_s=0, scenario=s) for s in "ab"]
+    samples: dict[str, list[Sample]] = {point.key: [] for point in where}
+    notes = measure_input(desk, where[0], lambda sample: samples[sample.point].append(sample))
+    deep = candidate_cuts(pneumonia_bundle.manifest)[-1]
+    more = measure_cut(desk, deep, where[1], lambda sample: samples[sample.point].append(sample))
+    records = [PointRecord(point=p, sitting=1, valid=True, notes=n) for p, n in zip(where, (notes, more), strict=True)]
+    return Results(
+        experiment="codec",
+        facts={"seed": 1},
+        records=tuple(records),
+        samples={key: tuple(found) for key, found in samples.items()},
+        complete=True,
+    )
+
+
+def test_folders_give_the_truth_and_file_names_the_patients(labelled: Results) -> None:
+    notes = labelled.records[0].notes
+    by_name = dict(zip(notes["images"], notes["truth"], strict=True))
+    assert by_name == {"person0_virus_1": 1, "person1_virus_1": 1, "person2_virus_1": 0, "person3_virus_1": 0}
+    assert notes["patients"] == [name.removesuffix("_1") for name in notes["images"]]
+
+
+def test_every_way_is_scored_against_the_float_network(labelled: Results) -> None:
+    ways = answered(labelled)
+    whole = next(way for way in ways if way.spec == FLOAT)
+    assert whole.loss is not None
+    assert whole.loss.value == whole.changed.value == 0
+    by_spec = {way.spec: way for way in ways}
+    assert by_spec["jpeg q1"].bytes_median < by_spec["jpeg q50"].bytes_median < by_spec["jpeg q95"].bytes_median
+    assert by_spec["webp q0"].bytes_median < by_spec["webp q95"].bytes_median
+    assert by_spec["zstd@2"].bytes_median < by_spec["zstd@6"].bytes_median < by_spec["raw"].bytes_median
+    margins = {
+        arm: [sample.extra["margin"] for found in labelled.samples.values() for sample in found if sample.arm == arm]
+        for arm in (FLOAT, "jpeg q95", "raw", "zstd")
+    }
+    assert margins["raw"] == margins["zstd"]
+    assert margins["jpeg q95"] == pytest.approx(margins[FLOAT], abs=0.5)
+    assert margins["raw"] == pytest.approx(margins[FLOAT], abs=1.0)
+    assert margins["raw"] != margins[FLOAT]
+
+
+def test_a_folder_that_is_no_label_leaves_the_truth_unknown(pneumonia_bundle: Bundle, tmp_path: Path) -> None:
+    folder = pictures(tmp_path, ("normal", "pneumonia", "unclear"), 3)
+    desk = Desk(pneumonia_bundle, settings(pneumonia_bundle, folder, tmp_path))
+    assert desk.truth is None
+    two = settings(pneumonia_bundle, folder, tmp_path)
+    kept = {name: path for name, path in two.images.items() if path.parent.name != "UNCLEAR"}
+    assert sorted(Desk(pneumonia_bundle, dataclasses.replace(two, images=kept)).truth or ()) == [0, 1]
