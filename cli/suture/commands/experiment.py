@@ -103,7 +103,7 @@ def experiment(
     scipy_stats()
     make_folder(out)
     grid = chosen.grid(quick=quick)
-    ready = dict(_bundle(word, bundles) for word in network or _NETWORKS)
+    ready = _bundles(network or _NETWORKS, bundles)
     for bundle in ready.values():
         if bundle.manifest.network.kind == "signal":
             raise UsageError(f"{bundle.name} takes signals; experiments compare ways to send an image or a volume")
@@ -178,16 +178,24 @@ def _numbers(option: str, words: Sequence[str] | None, parse: Callable[[str], fl
         raise UsageError(f"{option} {error}") from error
 
 
-def _bundle(word: str, folder: Path) -> tuple[str, Bundle]:
+def _bundles(words: Sequence[str], folder: Path) -> dict[str, Bundle]:
+    """The bundles by network; where two are of one network, the later ones by their directories' names too."""
+    found: dict[str, Bundle] = {}
+    for word in words:
+        opened = _bundle(word, folder)
+        taken = opened.name in found and found[opened.name].digest != opened.digest
+        found[f"{opened.name} ({opened.path.name})" if taken else opened.name] = opened
+    return found
+
+
+def _bundle(word: str, folder: Path) -> Bundle:
     """A network's bundle: the directory of that name, or one in `folder`, built where there is none that fits."""
     from suture.demo.bundles import fitting_bundle
     from suture_models.bundle import open_bundle
 
     if (Path(word) / "manifest.json").is_file():
-        opened = open_bundle(Path(word))
-        return opened.name, opened
-    opened = fitting_bundle(word, folder)
-    return opened.name, opened
+        return open_bundle(Path(word))
+    return fitting_bundle(word, folder)
 
 
 def _parsed(option: str, word: str | None, parse: Callable[[str], float]) -> float | None:

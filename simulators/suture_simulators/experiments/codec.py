@@ -6,6 +6,9 @@ link is arithmetic over sizes and times. Parts, by scenario:
 - `sizes at CUT`: every codec that the bundle offers at a candidate cut, on some images, against reference coders.
 - `answers at the input`: the float network on the image as JPEG and WebP leave it, down to their lowest qualities.
 - `answers at favourite N`: INT8 head, codec and float tail on all images, at the deep cuts that plans prefer.
+
+Of a bundle with a learned bottleneck only the cut behind its encoder is measured, and its answers are held against the
+network that it was made for, whose bundle has to be there too.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Final
 
 from suture_models.bundle import Bundle, open_bundle
 from suture_models.manifest import LAST_CUT, Cut, Manifest
+from suture_protocol.errors import BundleError, UsageError
 from suture_simulators.experiments.codec_answers import measure_cut, measure_input
 from suture_simulators.experiments.codec_desk import Desk
 from suture_simulators.experiments.codec_favourites import favourites
@@ -34,6 +38,10 @@ SIZED: Final = 16
 _QUICK_FAVOURITES: Final = 2
 _QUICK_SIZED: Final = 4
 _HERE: Final = "this machine"
+_BOTTLENECK: Final = "the bottleneck"
+#: What such a bundle's `built_with` names, and how its network's name ends.
+_MADE_FROM: Final = "bottleneck_sha256"
+_SUFFIX: Final = "_bottleneck"
 
 
 class Codecs(Reported):
@@ -70,15 +78,22 @@ class Codecs(Reported):
         )
 
     def points(self, settings: Settings) -> Sequence[Point]:
-        """See `Experiment.points`; of one network to be quick."""
-        networks = list(settings.bundles)[:1] if settings.quick else list(settings.bundles)
+        """See `Experiment.points`; of one network, and bottlenecks made for it, to be quick."""
         found = []
-        for network in networks:
-            cuts = candidate_cuts(open_bundle(settings.bundles[network]).manifest)
-            parts = [f"{SIZES}{cut.id}" for cut in cuts] + [f"{ANSWERS}{_INPUT}"]
-            count = min(_QUICK_FAVOURITES if settings.quick else FAVOURITES, len(cuts) - 1)
-            parts += [f"{ANSWERS}{_FAVOURITE}{place + 1}" for place in range(count)]
-            found += [Point(network=network, device=_HERE, rate_bps=0.0, rtt_s=0.0, scenario=part) for part in parts]
+        for network, path in settings.bundles.items():
+            bundle = open_bundle(path)
+            if (base := base_of(bundle, settings)) is not None:
+                parts = [f"{SIZES}{code_cut(bundle.manifest).id}", f"{ANSWERS}{_BOTTLENECK}"]
+            else:
+                cuts = candidate_cuts(bundle.manifest)
+                count = min(_QUICK_FAVOURITES if settings.quick else FAVOURITES, len(cuts) - 1)
+                parts = [f"{SIZES}{cut.id}" for cut in cuts] + [f"{ANSWERS}{_INPUT}"]
+                parts += [f"{ANSWERS}{_FAVOURITE}{place + 1}" for place in range(count)]
+            first = next(iter(settings.bundles))
+            if not settings.quick or first in (network, base):
+                found += [
+                    Point(network=network, device=_HERE, rate_bps=0.0, rtt_s=0.0, scenario=part) for part in parts
+                ]
         return found
 
     def expect_s(self, point: Point, settings: Settings) -> float:
@@ -89,18 +104,52 @@ class Codecs(Reported):
 
     def measure(self, point: Point, bundle: Bundle, record: Record, earlier: Results, settings: Settings) -> Notes:
         """See `LocalExperiment.measure`."""
+        base = base_of(bundle, settings)
         if self._desk is None or self._desk.bundle.digest != bundle.digest:
-            self._desk = Desk(bundle, settings)
+            names = settings.images_of(base or point.network)
+            self._desk = Desk(bundle, names, settings, None if base is None else open_bundle(settings.bundles[base]))
         desk = self._desk
-        kind, _, what = point.scenario.partition(" at ")
-        if kind == SIZES.partition(" ")[0]:
+        if point.scenario.startswith(SIZES):
             images = spread(range(len(desk.inputs)), _QUICK_SIZED if settings.quick else SIZED)
-            cut = bundle.cut(what)
-            return measure_sizes(desk, cut, point, record, images=images, turns=settings.samples)
+            cut = bundle.cut(point.scenario.removeprefix(SIZES))
+            turns = settings.samples
+            return measure_sizes(desk, cut, point, record, images=images, turns=turns, base=base or "")
+        what = point.scenario.removeprefix(ANSWERS)
         if what == _INPUT:
-            return measure_input(desk, point, record)
+            return measure_input(desk, point, record, quick=settings.quick)
+        if base is not None:
+            return measure_cut(desk, code_cut(bundle.manifest), point, record, base=base)
         chosen = favourites(earlier, point.network, settings)[int(what.removeprefix(_FAVOURITE)) - 1]
         return measure_cut(desk, bundle.cut(chosen), point, record)
+
+
+def base_of(bundle: Bundle, settings: Settings) -> str | None:
+    """The run's name for the network that a bundle's bottleneck was made for; None for a bundle without one.
+
+    Raises:
+        UsageError: the run does not have that network.
+    """
+    if _MADE_FROM not in bundle.manifest.built_with:
+        return None
+    wanted = bundle.manifest.network.name.removesuffix(_SUFFIX)
+    if wanted in settings.bundles:
+        return wanted
+    raise UsageError(
+        f"{bundle.path} has a bottleneck, whose answers are held against {wanted}; give --network {wanted} as well"
+    )
+
+
+def code_cut(manifest: Manifest) -> Cut:
+    """The cut behind a bottleneck's encoder: what crosses there was rounded to whole numbers.
+
+    Raises:
+        BundleError: there is none.
+    """
+    rounded = {node.name for node in manifest.graph if node.op.startswith("aten.round")}
+    for cut in manifest.cuts:
+        if cut.id in rounded:
+            return cut
+    raise BundleError(f"bundle {manifest.network.name} says it has a bottleneck, and no cut behind one; build it again")
 
 
 def candidate_cuts(manifest: Manifest) -> list[Cut]:

@@ -6,7 +6,7 @@ Axes: N image, K output, C channel, H height, W width.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import Any, Final
 
@@ -23,8 +23,15 @@ from suture_simulators.experiments.codec_sizes import CHANGED
 from suture_simulators.experiments.types import Notes, Point, Record, Sample
 
 #: Down to the lowest that each library takes.
-JPEG_QUALITIES: Final = (1, 2, 3, 5, 8, 12, 20, 35, 50, 75, 95)
-WEBP_QUALITIES: Final = (0, 1, 3, 6, 10, 20, 35, 50, 75, 95)
+QUALITIES: Final[Mapping[str, tuple[int, ...]]] = {
+    "jpeg": (1, 3, 5, 8, 12, 20, 35, 50, 75, 95),
+    "webp": (0, 1, 3, 6, 10, 20, 35, 50, 75, 95),
+}
+#: Of the image at half its side, enlarged again before the network: what a sender does who has few bytes.
+HALF: Final = "half "
+HALF_QUALITIES: Final[Mapping[str, tuple[int, ...]]] = {"jpeg": (5, 12, 25, 50, 75, 90), "webp": (0, 5, 20, 50, 75, 90)}
+_QUICK_STEP: Final = 3
+_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {"jpeg": {"optimize": True}, "webp": {"method": 6}}
 #: The image as it is, through the float network.
 FLOAT: Final = "float network"
 _MAX_SIDE: Final = 16_383
@@ -32,10 +39,11 @@ _MAX_SIDE: Final = 16_383
 _Coder = Callable[[Boundary], tuple[int, Boundary]]
 
 
-def measure_input(desk: Desk, point: Point, record: Record) -> Notes:
+def measure_input(desk: Desk, point: Point, record: Record, *, quick: bool = False) -> Notes:
     """The float network's answers on every image, and on what JPEG and WebP leave of it at each quality.
 
-    These are as small as the formats make them: JPEG with its own Huffman tables for each image, WebP at its slowest.
+    These are as small as the formats make them: JPEG with its own Huffman tables for each image, WebP at its slowest,
+    both at half the side as well. To be quick, only some of the qualities.
     """
     cut = desk.bundle.cut(INPUT_CUT)
     images = [(image,) for image in desk.inputs]
@@ -44,7 +52,7 @@ def measure_input(desk: Desk, point: Point, record: Record) -> Notes:
     )
     spec = desk.bundle.manifest.network.input
     if is_image(spec.shape, spec.dtype, _MAX_SIDE):
-        for arm, coder in _pictures():
+        for arm, coder in _pictures(_QUICK_STEP if quick else 1):
             _through(desk, record, point, cut, arm, images, coder)
     return {
         "part": "answers",
@@ -56,13 +64,16 @@ def measure_input(desk: Desk, point: Point, record: Record) -> Notes:
     }
 
 
-def measure_cut(desk: Desk, cut: Cut, point: Point, record: Record) -> Notes:
-    """INT8 head, codec and float tail on every image, at one cut; lossless codecs share one answer."""
+def measure_cut(desk: Desk, cut: Cut, point: Point, record: Record, *, base: str = "") -> Notes:
+    """INT8 head, codec and float tail on every image, at one cut; lossless codecs share one answer.
+
+    At a bottleneck, `base` names the network that it was made for, and nothing is narrowed further.
+    """
     head = desk.head(cut)
     boundaries = [head.run(image) for image in desk.inputs]
     head.close()
     whole = desk.outputs(cut, boundaries)
-    codecs = offered(cut, boundaries[0])
+    codecs = [codec for codec in offered(cut, boundaries[0]) if codec.lossless or not base]
     for codec in codecs:
 
         def coder(boundary: Boundary, codec: Any = codec) -> tuple[int, Boundary]:
@@ -81,6 +92,7 @@ def measure_cut(desk: Desk, cut: Cut, point: Point, record: Record) -> Notes:
         "is_input": False,
         "bytes_float32": cut.bytes_float32,
         "lossless": lossless,
+        "base": base,
     }
 
 
@@ -136,23 +148,27 @@ def _as_it_is(boundary: Boundary) -> tuple[int, Boundary]:
     return sum(tensor.nbytes for tensor in boundary), tuple(tensor.copy() for tensor in boundary)
 
 
-def _pictures() -> Iterator[tuple[str, _Coder]]:
-    for quality in JPEG_QUALITIES:
-        yield f"jpeg q{quality}", _picture("JPEG", quality=quality, optimize=True)
-    for quality in WEBP_QUALITIES:
-        yield f"webp q{quality}", _picture("WEBP", quality=quality, method=6)
+def _pictures(step: int) -> Iterator[tuple[str, _Coder]]:
+    for name, divisor, ladders in (("", 1, QUALITIES), (HALF, 2, HALF_QUALITIES)):
+        for kind, qualities in ladders.items():
+            for quality in qualities[::step]:
+                yield f"{name}{kind} q{quality}", _picture(kind, divisor, quality=quality, **_OPTIONS[kind])
 
 
-def _picture(kind: str, **options: Any) -> _Coder:
+def _picture(kind: str, divisor: int, **options: Any) -> _Coder:
     def coder(boundary: Boundary) -> tuple[int, Boundary]:
         from PIL import Image
 
         (planes_1CHW,) = boundary
         out = BytesIO()
         picture = Image.fromarray(image_pixels(planes_1CHW))
-        picture.save(out, format=kind, **options)
-        with Image.open(out) as back:
-            pixels = np.asarray(back.convert(picture.mode))
-        return len(out.getvalue()), (np.ascontiguousarray(image_planes(pixels)),)
+        small = (max(picture.width // divisor, 1), max(picture.height // divisor, 1))
+        sent = picture if divisor == 1 else picture.resize(small, Image.Resampling.LANCZOS)
+        sent.save(out, format=kind.upper(), **options)
+        with Image.open(out) as opened:
+            back = opened.convert(picture.mode)
+        if divisor > 1:
+            back = back.resize(picture.size, Image.Resampling.BICUBIC)
+        return len(out.getvalue()), (np.ascontiguousarray(image_planes(np.asarray(back))),)
 
     return coder

@@ -44,8 +44,14 @@ class Desk:
         inputs: The network's input for each of them.
     """
 
-    def __init__(self, bundle: Bundle, settings: Settings) -> None:
+    def __init__(self, bundle: Bundle, names: Sequence[str], settings: Settings, base: Bundle | None = None) -> None:
         """Reads the images.
+
+        Args:
+            bundle: The network's.
+            names: Of the images that it is given.
+            settings: Where they are.
+            base: The network whose answers are the reference, where it is not this one: a bottleneck's.
 
         Raises:
             BundleError: the bundle has no INT8 artefact for this processor.
@@ -54,7 +60,8 @@ class Desk:
         torch.set_num_threads(1)
         self.bundle = bundle
         self.variant = choose_variant(bundle, ENGINE, processor_class())
-        self.names = settings.images_of(bundle.name)
+        self._base = base or bundle
+        self.names = tuple(names)
         self._paths = [settings.images[name] for name in self.names]
         spec = bundle.manifest.network
         self.inputs = [preprocess(read_image(path), spec) for path in self._paths]
@@ -84,8 +91,10 @@ class Desk:
 
     @cached_property
     def float_outputs_NK(self) -> NDArray[np.float32]:
-        """What the float network says of each image."""
-        return self.outputs(self.bundle.cut(INPUT_CUT), [(image,) for image in self.inputs])
+        """What the float network says of each image: the base where there is one."""
+        images = [(image,) for image in self.inputs]
+        tails = self._tails if self._base is self.bundle else Tails(self._base, torch.device("cpu"))
+        return _outputs(tails, self._base.cut(INPUT_CUT), "", images)
 
     def head(self, cut: Cut) -> Head:
         """The head of `cut`; to close it is the caller's."""
@@ -93,22 +102,25 @@ class Desk:
 
     def outputs(self, cut: Cut, boundaries: Sequence[Boundary]) -> NDArray[np.float32]:
         """The network's first output (N, …) for what crossed `cut`."""
-        found = []
-        for start in range(0, len(boundaries), _BATCH):
-            batch = tuple(np.concatenate(tensors) for tensors in zip(*boundaries[start : start + _BATCH], strict=True))
-            found.append(self._tail(cut, batch))
-        return np.concatenate(found)
+        return _outputs(self._tails, cut, self.variant.id, boundaries)
 
     def finish(self, cut: Cut, boundary: Boundary) -> None:
         """Runs the tail on one image's boundary, to be timed."""
-        self._tail(cut, boundary)
-
-    def _tail(self, cut: Cut, tensors: Boundary) -> NDArray[np.float32]:
-        request = TailRequest(
-            bundle_digest=self.bundle.digest, cut_id=cut.id, variant_id=self.variant.id, tensors=tensors
-        )
-        return next(iter(self._tails.run(request).values()))
+        _run(self._tails, cut, self.variant.id, boundary)
 
     @cached_property
     def _tails(self) -> Tails:
         return Tails(self.bundle, torch.device("cpu"))
+
+
+def _outputs(tails: Tails, cut: Cut, variant_id: str, boundaries: Sequence[Boundary]) -> NDArray[np.float32]:
+    found = []
+    for start in range(0, len(boundaries), _BATCH):
+        batch = tuple(np.concatenate(tensors) for tensors in zip(*boundaries[start : start + _BATCH], strict=True))
+        found.append(_run(tails, cut, variant_id, batch))
+    return np.concatenate(found)
+
+
+def _run(tails: Tails, cut: Cut, variant_id: str, tensors: Boundary) -> NDArray[np.float32]:
+    request = TailRequest(bundle_digest=tails.bundle.digest, cut_id=cut.id, variant_id=variant_id, tensors=tensors)
+    return next(iter(tails.run(request).values()))

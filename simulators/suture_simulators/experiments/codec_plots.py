@@ -59,7 +59,7 @@ def rows_of_dots(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Weighed:
-    """A way, or a ladder of them: bytes and what it costs, with intervals."""
+    """A way, or a ladder of them: kilobytes and what it costs, with intervals; `points` name the steps."""
 
     series: Series
     line: bool = True
@@ -69,10 +69,10 @@ class Weighed:
 def cost_over_bytes(
     ways: Sequence[Weighed], *, title: str, y_label: str, limit: float | None, level: Mapping[str, float]
 ) -> str:
-    """Cost of answers over bytes: ladders as lines with bands, single points with bars for their intervals.
+    """Cost of answers over kilobytes: ladders as lines with bands, single points with bars for their intervals.
 
     Args:
-        ways: What is drawn; bytes are in their series' x.
+        ways: What is drawn; kilobytes are in their series' x.
         title: Of the drawing.
         y_label: What the cost is.
         limit: Largest cost that is drawn; what is above leaves the drawing. None draws all.
@@ -101,5 +101,5 @@ def cost_over_bytes(
             axes.axhline(y, color=MUTED, linestyle="--", linewidth=1, label=label)
         if limit is not None:
             axes.set_ylim(top=limit)
-        finish(made, axes, title, "bytes an image, median", y_label, len(ways) + len(level))
-        return to_svg(made, f"{title}. {y_label} over bytes for {', '.join(way.series.label for way in ways)}.")
+        finish(made, axes, title, "KB an image, median", y_label, len(ways) + len(level))
+        return to_svg(made, f"{title}. {y_label} over KB for {', '.join(way.series.label for way in ways)}.")

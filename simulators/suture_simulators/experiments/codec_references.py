@@ -17,8 +17,9 @@ from suture_protocol.codecs.registry import get_codec
 from suture_protocol.errors import CapabilityMissing
 
 ZSTD: Final = "zstd-19"
-JPEG_LS: Final = "JPEG-LS, channels tiled"
-RANGE_CODER: Final = "range coder, a trained table a channel"
+#: All channels as tiles of one picture; a range coder with a trained table for each channel.
+JPEG_LS: Final = "JPEG-LS tiled"
+RANGE_CODER: Final = "range coder"
 PNG: Final = "PNG"
 _MAX_SIDE: Final = 65_535
 _SYMBOLS: Final = 256

@@ -52,6 +52,7 @@ class CutRow:
     """One cut of one network with all that was coded there.
 
     Attributes:
+        base: The network that a bottleneck was made for, where this is one, and at which of its cuts.
         codes: Elements that cross.
         all_codes: Whether all of them are uint8 codes.
         depth: Share of the network's multiply-accumulates before the cut.
@@ -61,7 +62,8 @@ class CutRow:
 
     network: str
     cut: str
-    index: int
+    base: str
+    base_cut: str
     is_input: bool
     depth: float
     codes: int
@@ -102,7 +104,7 @@ def cut_rows(results: Results, network: str = "") -> list[CutRow]:
 def _cut_row(record: PointRecord, samples: Sequence[Sample]) -> CutRow:
     notes = record.notes
     by_arm = grouped(samples)
-    names = ("cut", "index", "is_input", "codes", "all_codes", "bytes_float32", "head_s", "tail_s")
+    names = ("cut", "base", "base_cut", "is_input", "codes", "all_codes", "bytes_float32", "head_s", "tail_s")
     return CutRow(
         network=record.point.network,
         depth=notes["head_macs_share"],

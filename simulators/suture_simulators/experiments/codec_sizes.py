@@ -25,6 +25,8 @@ from suture_simulators.experiments.types import Notes, Point, Record, Sample
 
 #: What an error says of a codec that calls itself lossless and is not.
 CHANGED: Final = "came back changed"
+#: Under which name a bundle with a bottleneck says at which cut of its network that sits.
+BASE_CUT: Final = "bottleneck_cut"
 #: Marks the arms that no unit can send with.
 REFERENCE: Final = "reference: "
 _TURNS_MIN: Final = 3
@@ -33,7 +35,9 @@ _IMAGE_BUDGET_S: Final = 0.6
 _SIDE_RUNS: Final = 5
 
 
-def measure_sizes(desk: Desk, cut: Cut, point: Point, record: Record, *, images: Sequence[int], turns: int) -> Notes:
+def measure_sizes(
+    desk: Desk, cut: Cut, point: Point, record: Record, *, images: Sequence[int], turns: int, base: str = ""
+) -> Notes:
     """Codes what crosses `cut` for some of the desk's images.
 
     Args:
@@ -43,11 +47,13 @@ def measure_sizes(desk: Desk, cut: Cut, point: Point, record: Record, *, images:
         record: Gets a sample for each image and codec, and one for each reference.
         images: Places of the images.
         turns: How often each codec encodes and decodes each image, timed; fewer where that takes long, three at least.
+        base: The network that a bottleneck was made for, where this is one.
 
     Returns:
         What the samples do not say: sizes before coding, entropy by image, times of the head and of the tail.
     """
     watch = Stopwatch()
+    built_with = desk.bundle.manifest.built_with
     head = desk.head(cut)
     boundaries = [head.run(desk.inputs[image]) for image in images]
     codecs = offered(cut, boundaries[0])
@@ -68,7 +74,8 @@ def measure_sizes(desk: Desk, cut: Cut, point: Point, record: Record, *, images:
     notes = {
         "part": "sizes",
         "cut": cut.id,
-        "index": cut.index,
+        "base": base,
+        "base_cut": built_with.get(BASE_CUT, "") if base else "",
         "is_input": cut.id == INPUT_CUT,
         "head_macs_share": cut.head_macs / max(cut.head_macs + cut.tail_macs, 1),
         "codes": sum(tensor.size for tensor in boundary),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
 from suture_protocol.units import format_rate, format_share, format_size, format_time
 from suture_simulators.experiments.codec_favourites import crossing_bps, reigns
 from suture_simulators.experiments.codec_rows import Coded, CutRow, crossing_pair
-from suture_simulators.experiments.codec_scores import Answered
+from suture_simulators.experiments.codec_ways import Way
 from suture_simulators.experiments.page import Table
 from suture_simulators.experiments.statistics import Interval
 
@@ -19,10 +20,9 @@ _SIZE_HEAD = (
     "cut", "codec", "median", "90th percentile", "÷ float32", "÷ entropy", "÷ smallest reference", "encode", "decode",
     "ns per code",
 )  # fmt: skip
-_ANSWER_HEAD = (
-    "cut", "sent as", "median", "90th percentile", "÷ float32", "AUC", "AUC loss in points [95 %]",
-    "answers changed [95 %]",
-)  # fmt: skip
+_WAY_HEAD = ("cut", "sent as", "median", "90th percentile", "÷ float32")
+_LABELLED_HEAD = (*_WAY_HEAD, "AUC [95 %]", "AUC lost, points [95 %]")
+_UNLABELLED_HEAD = (*_WAY_HEAD, "answers changed [95 %]")
 
 
 def short_table(rows: Iterable[CutRow]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
@@ -35,9 +35,10 @@ def size_table(rows: Iterable[CutRow], *, folded: str) -> Table:
     return Table(head=_SIZE_HEAD, rows=[cells for row in rows for cells in _size_cells(row)], folded=folded)
 
 
-def answer_table(ways: Iterable[Answered], *, caption: str = "", folded: str = "") -> Table:
-    """What each way costs in answers."""
-    return Table(head=_ANSWER_HEAD, rows=[_answer_cells(way) for way in ways], caption=caption, folded=folded)
+def answer_table(ways: Sequence[Way], *, caption: str = "", folded: str = "") -> Table:
+    """What each way costs in answers: in AUC where there are labels, else in changed ones."""
+    head = _LABELLED_HEAD if any(way.loss is not None for way in ways) else _UNLABELLED_HEAD
+    return Table(head=head, rows=[_answer_cells(way) for way in ways], caption=caption, folded=folded)
 
 
 def crossing_table(rows: Sequence[CutRow], factors: Sequence[float]) -> Table:
@@ -46,13 +47,14 @@ def crossing_table(rows: Sequence[CutRow], factors: Sequence[float]) -> Table:
     head, cells = ["cut"], [[row.cut] for row in rows]
     if pair is not None:
         small, fast = pair
-        head += [f"{small} before {fast} below, unit {factor:g} times slower" for factor in factors]
+        head += [f"unit × {factor:g}" for factor in factors]
         for row, line in zip(rows, cells, strict=True):
             line += [_crossing_text(row.coded[small], row.coded[fast], factor) for factor in factors]
-    head.append(f"earliest of all, from slow links to fast, unit {factors[0]:g} times slower")
+    head.append(f"earliest of all, from slow links to fast, unit × {factors[0]:g}")
     for row, line in zip(rows, cells, strict=True):
         line.append(_reign_text(row, factors[0]))
-    return Table(head=head, rows=cells)
+    caption = "" if pair is None else f"Below this rate {pair[0]} gives the earlier result, above it {pair[1]}"
+    return Table(head=head, rows=cells, caption=caption)
 
 
 def bounds_text(interval: Interval, form: str = "+.2f") -> str:
@@ -66,9 +68,9 @@ def _short_row(row: CutRow) -> tuple[str, ...]:
     small = min(row.lossless, key=lambda coded: coded.median_bytes)
     coding = [coded for coded in row.lossless if coded.median_bytes < row.codes] or row.lossless
     fast = min(coding, key=lambda coded: coded.both_s)
-    references = {name: sum(sizes.values()) / len(sizes) for name, sizes in row.references.items()}
+    references = {name: statistics.median(sizes.values()) for name, sizes in row.references.items()}
     least = min(references, key=lambda name: references[name], default="")
-    entropy = sum(row.entropy.values()) / len(row.entropy)
+    entropy = statistics.median(row.entropy.values())
     over = row.over_references(small.spec)
     return (
         row.network,
@@ -102,19 +104,19 @@ def _size_cells(row: CutRow) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _answer_cells(way: Answered) -> tuple[str, ...]:
-    changed = way.changed
-    shares = [format_share(share) for share in (changed.value, changed.low or 0.0, changed.high or 0.0)]
-    return (
-        way.cut,
+def _answer_cells(way: Way) -> tuple[str, ...]:
+    cells = (
+        way.bottleneck or ("the input" if way.is_picture else way.cut),
         way.spec,
         format_size(way.bytes_median),
         format_size(way.bytes_p90),
         "" if way.ratio_float32 is None else f"{way.ratio_float32:.1f}",
-        "" if way.auc is None else bounds_text(way.auc, ".4f"),
-        "" if way.loss is None else bounds_text(way.loss),
-        f"{shares[0]} [{shares[1]}, {shares[2]}]",
     )
+    if way.auc is not None and way.loss is not None:
+        return (*cells, bounds_text(way.auc, ".4f"), bounds_text(way.loss))
+    changed = way.changed
+    value, low, high = (format_share(share or 0.0) for share in (changed.value, changed.low, changed.high))
+    return (*cells, f"{value} [{low}, {high}]")
 
 
 def _crossing_text(small: Coded, fast: Coded, factor: float) -> str:

@@ -12,6 +12,8 @@ from suture_simulators.experiments.types import Point, PointRecord, Results, Sam
 Sizes = Mapping[str, tuple[Sequence[int], float, float]]
 #: Way → bytes by image, margin by image.
 Margins = Mapping[str, tuple[Sequence[int], Sequence[float]]]
+#: A point that was measured, with its samples.
+Measured = tuple[PointRecord, list[Sample]]
 
 
 def sized(
@@ -25,14 +27,15 @@ def sized(
     references: Mapping[str, Sequence[int]] | None = None,
     inexact: Sequence[str] = (),
     **more: Any,
-) -> tuple[PointRecord, list[Sample]]:
+) -> Measured:
     """A point of sizes. A codec loses something where its name holds an `@`."""
     where = Point(network=network, device="here", rate_bps=0.0, rtt_s=0.0, scenario=f"sizes at {cut}")
     images = range(len(next(iter(codecs.values()))[0]))
     notes = {
         "part": "sizes",
         "cut": cut,
-        "index": 5,
+        "base": "",
+        "base_cut": "",
         "is_input": cut == "0",
         "head_macs_share": depth,
         "codes": codes,
@@ -74,14 +77,12 @@ def answers(
     truth: Sequence[int] | None = None,
     changed: Mapping[str, Sequence[float]] | None = None,
     bytes_float32: int = 80_000,
-    place: int = 1,
-    **more: Any,
-) -> tuple[PointRecord, list[Sample]]:
+    base: str = "",
+) -> Measured:
     """A point of answers; at the input where the cut is `0`."""
-    part = "the input" if cut == "0" else f"favourite {place}"
-    where = Point(network=network, device="here", rate_bps=0.0, rtt_s=0.0, scenario=f"answers at {part}")
+    where = Point(network=network, device="here", rate_bps=0.0, rtt_s=0.0, scenario=f"answers at {cut}")
     count = len(next(iter(ways.values()))[0])
-    notes: dict[str, Any] = {"part": "answers", "cut": cut, "is_input": cut == "0", **more}
+    notes: dict[str, Any] = {"part": "answers", "cut": cut, "is_input": cut == "0", "base": base}
     if cut == "0":
         notes |= {"truth": truth, "patients": [f"patient {n}" for n in range(count)]}
     else:
@@ -101,7 +102,7 @@ def answers(
     return PointRecord(point=where, sitting=1, valid=True, notes=notes), samples
 
 
-def results(*points: tuple[PointRecord, list[Sample]]) -> Results:
+def results(*points: Measured) -> Results:
     """All of it together."""
     return Results(
         experiment="codec",

@@ -15,7 +15,8 @@ from suture_simulators.experiments.codec_answers import FLOAT, measure_cut, meas
 from suture_simulators.experiments.codec_desk import Desk
 from suture_simulators.experiments.codec_report import sections
 from suture_simulators.experiments.codec_rows import cut_rows
-from suture_simulators.experiments.codec_scores import answered, figures
+from suture_simulators.experiments.codec_scores import figures
+from suture_simulators.experiments.codec_ways import all_ways
 from suture_simulators.experiments.results import read
 from suture_simulators.experiments.store import RESULTS
 from suture_simulators.experiments.types import Point, PointRecord, Results, Sample, Settings, device_of
@@ -81,7 +82,7 @@ def test_a_quick_run_is_interrupted_goes_on_and_tells_all(tiny_bundle: Bundle, t
     _check_sizes(found, tiny_bundle)
     kinds = [record.notes["part"] for record in found.records]
     assert kinds.count("answers") == 3
-    ways = answered(found)
+    ways = all_ways(found)
     assert {way.cut for way in ways if not way.favourite} == {INPUT_CUT}
     assert len({way.cut for way in ways if way.favourite}) == 2
     assert all(way.loss is None for way in ways)  # three labels have no AUC
@@ -117,7 +118,7 @@ def labelled(pneumonia_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory)
             parent / f"person{place}_virus_1.png"
         )
     chosen = settings(pneumonia_bundle, folder, folder)
-    desk = Desk(pneumonia_bundle, chosen)
+    desk = Desk(pneumonia_bundle, tuple(chosen.images), chosen)
     where = [Point(network=pneumonia_bundle.name, device="here", rate_bps=0, rtt_s=0, scenario=s) for s in "ab"]
     samples: dict[str, list[Sample]] = {point.key: [] for point in where}
     notes = measure_input(desk, where[0], lambda sample: samples[sample.point].append(sample))
@@ -141,7 +142,7 @@ def test_folders_give_the_truth_and_file_names_the_patients(labelled: Results) -
 
 
 def test_every_way_is_scored_against_the_float_network(labelled: Results) -> None:
-    ways = answered(labelled)
+    ways = all_ways(labelled)
     whole = next(way for way in ways if way.spec == FLOAT)
     assert whole.loss is not None
     assert whole.loss.value == whole.changed.value == 0
@@ -161,8 +162,8 @@ def test_every_way_is_scored_against_the_float_network(labelled: Results) -> Non
 
 def test_a_folder_that_is_no_label_leaves_the_truth_unknown(pneumonia_bundle: Bundle, tmp_path: Path) -> None:
     folder = pictures(tmp_path, ("normal", "pneumonia", "unclear"), 3)
-    desk = Desk(pneumonia_bundle, settings(pneumonia_bundle, folder, tmp_path))
-    assert desk.truth is None
-    two = settings(pneumonia_bundle, folder, tmp_path)
-    kept = {name: path for name, path in two.images.items() if path.parent.name != "UNCLEAR"}
-    assert sorted(Desk(pneumonia_bundle, dataclasses.replace(two, images=kept)).truth or ()) == [0, 1]
+    three = settings(pneumonia_bundle, folder, tmp_path)
+    assert Desk(pneumonia_bundle, tuple(three.images), three).truth is None
+    kept = {name: path for name, path in three.images.items() if path.parent.name != "UNCLEAR"}
+    two = dataclasses.replace(three, images=kept)
+    assert sorted(Desk(pneumonia_bundle, tuple(kept), two).truth or ()) == [0, 1]
