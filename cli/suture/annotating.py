@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -17,11 +17,14 @@ from suture_models.accuracy import WIDTHS, Accuracy, WidthLoss, changed, output_
 from suture_models.bundle import Bundle
 from suture_models.calibration import Calibration
 from suture_models.manifest import INPUT_CUT, LAST_CUT, Cut, Variant
+from suture_models.tables import BundleTables
+from suture_models.tabulate.points import DISTORTIONS
 from suture_partitioner.device import processor_class
 from suture_partitioner.profile import Progress
 from suture_protocol.codecs.base import Codec
 from suture_protocol.codecs.registry import codec_of
 from suture_protocol.errors import BundleError, CapabilityMissing
+from suture_protocol.payload import pack, unpack
 
 #: What the tails may compute in all, in multiply-accumulates: about a minute on two cores for MobileNetV2 with 64
 #: inputs. By work and not by the clock, so that the same bundle is always measured with the same inputs.
@@ -30,6 +33,8 @@ WORK_MACS: Final = 1e12
 MIN_INPUTS: Final = 16
 #: Narrower widths are not measured once so many answers changed: nobody's budget allows them.
 HOPELESS_SHARE: Final = 0.25
+#: Operating points that a bundle has for each tensor.
+POINTS: Final = len(DISTORTIONS)
 _BATCH: Final = 8
 
 
@@ -55,10 +60,11 @@ def annotate(
     images = _spread(calibration.inputs, inputs or affordable(cuts, len(calibration.inputs)))
     tails = Tails(bundle, torch.device("cpu"))
     found: dict[str, dict[int, WidthLoss]] = {}
+    points: dict[str, dict[int, WidthLoss]] = {}
     for done, cut in enumerate(cuts):
         if progress is not None:
             progress(done, len(cuts), f"narrower codes, {len(images)} inputs, cut {cut.id}")
-        found[cut.id] = dict(_losses(tails, variant, cut, images))
+        found[cut.id], points[cut.id] = _losses(tails, variant, cut, images)
     if progress is not None:
         progress(len(cuts), len(cuts), f"narrower codes measured with {len(images)} inputs")
     return Accuracy(
@@ -68,6 +74,7 @@ def annotate(
         origin=calibration.origin,
         versions={"suture": version("suture"), "torch": version("torch"), variant.engine: _engine_version(variant)},
         cuts=found,
+        points={cut_id: losses for cut_id, losses in points.items() if losses},
     )
 
 
@@ -85,7 +92,7 @@ def narrowable(bundle: Bundle, variant: Variant) -> list[Cut]:
 
 def affordable(cuts: Sequence[Cut], available: int) -> int:
     """How many inputs are measured: what `WORK_MACS` pays for, at least `MIN_INPUTS`, of those there are."""
-    each = sum(cut.tail_macs for cut in cuts) * (1 + len(WIDTHS))
+    each = sum(cut.tail_macs for cut in cuts) * (1 + len(WIDTHS) + POINTS)
     return min(available, max(MIN_INPUTS, int(WORK_MACS // max(each, 1))))
 
 
@@ -113,22 +120,38 @@ def _spread(images: Sequence[NDArray[Any]], count: int) -> list[NDArray[Any]]:
 
 def _losses(
     tails: Tails, variant: Variant, cut: Cut, images: Sequence[NDArray[Any]]
-) -> Iterator[tuple[int, WidthLoss]]:
+) -> tuple[dict[int, WidthLoss], dict[int, WidthLoss]]:
+    """What each width and each operating point loses, the finest first, up to where it is hopeless."""
     head = load_head(get_engine(variant.engine), tails.bundle, variant, cut)
     boundaries = [head.run(image) for image in images]
     head.close()
     wanted = _outputs(tails, variant, cut, boundaries)
-    for bits in WIDTHS:
-        narrowed, sizes = _narrowed(boundaries, codec_of(f"zstd@{bits}"))
+
+    def loss(codec: Codec) -> WidthLoss:
+        narrowed, sizes = _narrowed(boundaries, codec)
         found = _outputs(tails, variant, cut, narrowed)
         each = changed(found, wanted, tails.bundle.manifest.network)
-        loss = WidthLoss(
+        return WidthLoss(
             changed_share=None if each is None else round(float(each.mean()), 6),
             # Threads add up in another order; four digits do not show it.
             output_error=float(f"{output_error(found, wanted):.4g}"),
             payload_bytes=int(np.median(sizes)),
         )
-        yield bits, loss
+
+    tables = BundleTables(tails.bundle, variant)
+    points = (tables.given_to(codec_of(f"narrow@{point}"), cut) for point in range(1, POINTS + 1))
+    fitting = (codec for codec in points if _carries(codec, cut))
+    widths = _until_hopeless(loss(codec_of(f"zstd@{bits}")) for bits in WIDTHS)
+    return dict(zip(WIDTHS, widths, strict=False)), dict(enumerate(_until_hopeless(map(loss, fitting)), start=1))
+
+
+def _carries(codec: Codec, cut: Cut) -> bool:
+    return all(codec.of_tensor(place).accepts(tensor.shape, "uint8") for place, tensor in enumerate(cut.boundary))
+
+
+def _until_hopeless(losses: Iterable[WidthLoss]) -> Iterator[WidthLoss]:
+    for loss in losses:
+        yield loss
         if loss.changed_share is not None and loss.changed_share > HOPELESS_SHARE:
             return
 
@@ -139,10 +162,9 @@ def _narrowed(
     """The boundaries as the cloud gets them, and the size of each payload in bytes."""
     received, sizes = [], []
     for boundary in boundaries:
-        payloads = [codec.encode(tensor) for tensor in boundary]
-        sizes.append(sum(map(len, payloads)))
-        pairs = zip(boundary, payloads, strict=True)
-        received.append(tuple(codec.decode(payload, t.shape, t.dtype.name) for t, payload in pairs))
+        headers, payload = pack(boundary, codec)
+        sizes.append(len(payload))
+        received.append(unpack(headers, payload, codec))
     return received, sizes
 
 

@@ -26,6 +26,10 @@ def described(accuracy: Accuracy) -> dict[str, Any]:
             }
             for cut_id, losses in accuracy.cuts.items()
         },
+        "points": {
+            cut_id: {f"narrow@{point}": _loss(loss, accuracy.inputs) for point, loss in losses.items()}
+            for cut_id, losses in accuracy.points.items()
+        },
     }
 
 

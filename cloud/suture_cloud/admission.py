@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from suture_cloud.holdings import Holdings
 from suture_models.bundle import Bundle
 from suture_models.manifest import INPUT_CUT, LAST_CUT, Cut, TensorSpec, Variant
+from suture_models.tables import BundleTables
 from suture_protocol import codes
 from suture_protocol.checks import decoded_bytes
 from suture_protocol.codecs.base import Codec
-from suture_protocol.codecs.narrow import FULL_BITS
 from suture_protocol.codecs.registry import EXPERIMENT_CODECS, codec_ids, get_codec
-from suture_protocol.errors import CodecError, Refused
+from suture_protocol.errors import BundleError, CodecError, Refused
 from suture_protocol.events import Kind, Start, TensorHeader
 from suture_protocol.service import FILE_CODEC
 
@@ -48,7 +48,7 @@ def admit(start: Start, holdings: Holdings, *, allow_files: bool) -> Admitted:
         _check_file(start, cut, allow_files=allow_files)
         codec = None
     else:
-        codec = _codec(start, cut, allow_files=allow_files)
+        codec = _codec(start, cut, holdings.tables(bundle, variant), allow_files=allow_files)
         _check_tensors(start, bundle, cut, variant, codec)
     # Checked codes are what the headers say; a file becomes the network's input.
     decoded = cut.boundary if codec is None else start.tensors
@@ -86,7 +86,7 @@ def _variant(start: Start, bundle: Bundle, cut: Cut) -> Variant | None:
     return variant
 
 
-def _codec(start: Start, cut: Cut, *, allow_files: bool) -> Codec:
+def _codec(start: Start, cut: Cut, tables: BundleTables, *, allow_files: bool) -> Codec:
     if start.codec not in codec_ids():
         message = f"the edge sends codec {start.codec!r}, the cloud has {', '.join(codec_ids())}; update the older side"
         raise _refused(start, codes.UNKNOWN_CODEC, message)
@@ -94,11 +94,14 @@ def _codec(start: Start, cut: Cut, *, allow_files: bool) -> Codec:
         message = f"this cloud takes codec {start.codec} only where it was started so that it allows files; use jpegls"
         raise _refused(start, codes.UNSUPPORTED, message)
     try:
-        codec = get_codec(start.codec, start.codec_config)
+        codec = tables.given_to(get_codec(start.codec, start.codec_config), cut)
     except CodecError as error:
         raise _refused(start, codes.UNKNOWN_CODEC, str(error)) from error
+    except BundleError as error:
+        raise _refused(start, codes.INTERNAL, f"the cloud cannot use its bundle: {error}") from error
     if not codec.suits(is_input=cut.id == INPUT_CUT):
-        allowed = f"is lossy and only for cut {INPUT_CUT!r}" if codec.bits == FULL_BITS else "narrows codes, not images"
+        at_input = "narrows codes, not images" if codec.narrows else "is for codes, not images"
+        allowed = at_input if cut.id == INPUT_CUT else f"is lossy and only for cut {INPUT_CUT!r}"
         message = f"codec {codec.spec} {allowed}; use a lossless one at {cut.id!r}"
         raise _refused(start, codes.UNSUPPORTED, message)
     return codec
@@ -108,12 +111,12 @@ def _check_tensors(start: Start, bundle: Bundle, cut: Cut, variant: Variant | No
     if len(start.tensors) != len(cut.boundary):
         message = f"cut {cut.id!r} of {bundle.name} has {len(cut.boundary)} tensors, the request {len(start.tensors)}"
         raise _refused(start, codes.BAD_TENSOR, message)
-    for spec, header in zip(cut.boundary, start.tensors, strict=True):
+    for place, (spec, header) in enumerate(zip(cut.boundary, start.tensors, strict=True)):
         _check_tensor(start, cut, spec, _wire_dtype(spec, cut, variant), header)
-        if codec.bits < FULL_BITS and (variant is None or variant.quantiser(cut, spec) is None):
+        if codec.narrows and (variant is None or variant.quantiser(cut, spec) is None):
             message = f"codec {codec.spec} narrows codes; {spec.name} crosses cut {cut.id!r} as it is"
             raise _refused(start, codes.BAD_TENSOR, message)
-        if not codec.accepts(header.shape, header.dtype):
+        if not codec.of_tensor(place).accepts(header.shape, header.dtype):
             message = f"codec {codec.spec} takes no {_words(header.shape, header.dtype)}; use raw or zstd"
             raise _refused(start, codes.BAD_TENSOR, message)
 

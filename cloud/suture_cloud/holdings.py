@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from suture_models.bundle import Bundle
+from suture_models.manifest import Variant
+from suture_models.tables import BundleTables
 from suture_protocol import codes
 from suture_protocol.errors import Refused, UsageError
 from suture_protocol.events import BundleInfo
@@ -23,6 +25,7 @@ class Holdings:
 
     def __init__(self, bundles: Iterable[Bundle]) -> None:
         self._bundles = {bundle.digest: bundle for bundle in bundles}
+        self._tables: dict[tuple[str, str], BundleTables] = {}
         if not self._bundles:
             raise UsageError("the cloud needs a bundle; give one with --bundle (`suture build NETWORK` makes it)")
         if len(self._bundles) > MAX_BUNDLES:
@@ -31,6 +34,11 @@ class Holdings:
     def infos(self) -> tuple[BundleInfo, ...]:
         """What a Welcome says of them."""
         return tuple(BundleInfo(digest=b.digest, network=b.name) for b in self._bundles.values())
+
+    def tables(self, bundle: Bundle, variant: Variant | None) -> BundleTables:
+        """The codec tables of a bundle's variant, kept once they were read."""
+        key = (bundle.digest, "" if variant is None else variant.id)
+        return self._tables.setdefault(key, BundleTables(bundle, variant))
 
     def get(self, digest: str, *, request_id: int = 0) -> Bundle:
         """The bundle of that digest.

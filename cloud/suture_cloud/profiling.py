@@ -22,6 +22,7 @@ from suture_cloud.layers import boundaries, layer_times
 from suture_cloud.tail import Tails
 from suture_models.calibration import calibration_inputs
 from suture_models.manifest import INPUT_CUT, Cut, Variant
+from suture_models.tables import BundleTables
 from suture_partitioner.device import device_fingerprint, resident_bytes
 from suture_partitioner.payloads import PROFILED_CODECS, Payloads
 from suture_partitioner.predict import terms
@@ -75,7 +76,8 @@ def measure_tails(
     images = calibration_inputs(manifest.network, None).inputs[:IMAGES]
     before = resume.read() if resume is not None else None
     layers_s = dict(before.layers_s) if before is not None else layer_times(tails, images[0])
-    payloads = Payloads("cloud", [codec_of(spec) for spec in PROFILED_CODECS])
+    tables = BundleTables(tails.bundle, variant)
+    payloads = Payloads("cloud", [codec_of(spec) for spec in PROFILED_CODECS], tables=tables)
     crossing: dict[str, tuple[NDArray[Any], ...]] = {}
     for turn, image in enumerate(images):
         if turn and time.perf_counter() - start_s > PAYLOADS_SHARE * budget_s:

@@ -19,6 +19,7 @@ from suture_edge.engines.registry import load_head
 from suture_edge.slowdown import Slowdown, full_speed
 from suture_models.bundle import Bundle
 from suture_models.manifest import INPUT_CUT, LAST_CUT, Cut, Variant
+from suture_models.tables import BundleTables
 from suture_protocol.errors import SutureError
 
 _log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Heads:
         self.engine = engine
         self.variant = variant
         self.threads = threads
+        self.tables = BundleTables(bundle, variant)
         self._slow = slow
         self._room = kept
         self._kept: OrderedDict[str, _Kept] = OrderedDict()

@@ -86,7 +86,7 @@ def measure_edge(
     if progress is not None:
         progress(0, len(cuts), f"counting layers, {budget_s:.0f} s left at most")
     layers_s = layer_times(heads, images[0]) if before is None else before.layers_s
-    payloads = Payloads("edge", [codec_of(spec) for spec in PROFILED_CODECS])
+    payloads = Payloads("edge", [codec_of(spec) for spec in PROFILED_CODECS], tables=heads.tables)
     add_payloads(payloads, heads, cuts, images, until_s=start_s + _PAYLOADS_SHARE * budget_s)
     described = terms(manifest, cuts, "edge", layers_s)
     blank = _blank(heads, layers_s, device_factor, emulated, preprocess_s)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from suture_models.bundle import Bundle
 from suture_models.manifest import INPUT_CUT, LAST_CUT, Cut, Variant
+from suture_models.tables import BundleTables
 from suture_partitioner.energy import PowerModel
 from suture_partitioner.payloads import PROFILED_CODECS
 from suture_partitioner.types import Choice, Constraints, Objective
@@ -80,15 +81,21 @@ def check_settings(
         have = ", ".join(c.id for c in bundle.manifest.cuts if variant.has_cut(c))
         raise BundleError(f"{variant.id} of bundle {bundle.name} has no head for cut {cut}; it has: {have}")
     if made is not None:
-        _check_codec(made, forced, variant)
+        _check_codec(BundleTables(bundle, variant).given_to(made, forced), forced, variant)
 
 
-def codec_for(settings: UnitSettings, cut: Cut, boundary: tuple[NDArray[Any], ...], choice: Choice | None) -> Codec:
-    """The codec for what crosses a cut: the one asked for, else the planned one, else the tensor's default."""
+def codec_for(
+    settings: UnitSettings, cut: Cut, boundary: tuple[NDArray[Any], ...], choice: Choice | None, tables: BundleTables
+) -> Codec:
+    """The codec for what crosses a cut: the one asked for, else the planned one, else the tensor's default.
+
+    Raises:
+        BundleError: it uses the bundle's tables, and these are damaged.
+    """
     if settings.codec is not None:
-        return codec_of(settings.codec, dict(settings.codec_config))
+        return tables.given_to(codec_of(settings.codec, dict(settings.codec_config)), cut)
     if choice is not None:
-        return codec_of(choice.codec)
+        return tables.given_to(codec_of(choice.codec), cut)
     return get_codec(default_codec(boundary[0].shape, boundary[0].dtype.name, is_input=cut.id == INPUT_CUT))
 
 
@@ -108,9 +115,9 @@ def _codec(spec: str) -> Codec:
 
 def _check_codec(codec: Codec, cut: Cut, variant: Variant) -> None:
     is_input = cut.id == INPUT_CUT
-    for tensor in cut.boundary:
+    for place, tensor in enumerate(cut.boundary):
         dtype = variant.wire_dtype(cut, tensor)
-        if not codec.accepts(tensor.shape, dtype):
+        if not codec.of_tensor(place).accepts(tensor.shape, dtype):
             raise UsageError(
                 f"codec {codec.spec} carries no {dtype} tensor of shape {tensor.shape}, which crosses cut {cut.id}; "
                 "zstd and raw carry any"

@@ -32,13 +32,24 @@ class SlowedCodec(Codec):
         self.id = codec.id  # type: ignore[misc]
         self.lossless = codec.lossless
         self.bits = codec.bits
-        self._codec = codec
+        self.point = codec.point
+        self._codec, self._slow = codec, slow
         self._encode = slow(codec.encode)
+
+    @property
+    def spec(self) -> str:
+        """The wrapped codec's."""
+        return self._codec.spec
 
     @property
     def config(self) -> Any:
         """The wrapped codec's settings."""
         return self._codec.config
+
+    def of_tensor(self, place: int) -> Codec:
+        """The wrapped codec's for one tensor, slowed."""
+        own = self._codec.of_tensor(place)
+        return self if own is self._codec else SlowedCodec(own, self._slow)
 
     def accepts(self, shape: tuple[int, ...], dtype: str) -> bool:
         """As the wrapped codec."""

@@ -183,7 +183,7 @@ class Uplink:
         start_s = time.perf_counter()
         boundary = heads.run(cut, work.image)
         encode_start_s = time.perf_counter()
-        codec = SlowedCodec(codec_for(self._settings, cut, boundary, choice), self._slow)
+        codec = SlowedCodec(codec_for(self._settings, cut, boundary, choice, heads.tables), self._slow)
         request = request_of(
             boundary,
             codec,

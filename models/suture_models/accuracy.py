@@ -15,7 +15,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +29,8 @@ from suture_protocol.errors import BundleError
 ANNOTATIONS_NAME: Final = "annotations.json"
 FORMAT: Final = "suture-annotations"
 FORMAT_VERSION: Final = 1
+#: Operating points count from 1; no bundle has more.
+MAX_POINT: Final = 255
 #: Widths in bits that are measured, widest first.
 WIDTHS: Final = (6, 5, 4, 3, 2)
 
@@ -41,7 +43,7 @@ class WidthLoss:
         changed_share: Share of the inputs with another answer: another largest class, the other side of the threshold
             where there are two; for masks 1 - Dice, averaged. None where the network's output is no answer.
         output_error: Relative L2 error of the outputs, the median over the inputs.
-        payload_bytes: Median payload of `zstd` at this width.
+        payload_bytes: Median payload at this width by `zstd`, at this point by `narrow`.
     """
 
     changed_share: float | None
@@ -60,6 +62,7 @@ class Accuracy:
         origin: Where they came from.
         versions: Versions of what computed.
         cuts: Cut id → width in bits → its loss. What is missing was not measured and may not be used.
+        points: Cut id → operating point of `narrow` → its loss; likewise.
     """
 
     bundle_digest: str
@@ -68,6 +71,7 @@ class Accuracy:
     origin: str
     versions: Mapping[str, str]
     cuts: Mapping[str, Mapping[int, WidthLoss]]
+    points: Mapping[str, Mapping[int, WidthLoss]] = field(default_factory=dict)
 
     def changed_share(self, cut_id: str, bits: int) -> float | None:
         """The share of inputs whose answer changed, at `bits` or at any measured width above; None if not measured.
@@ -77,16 +81,23 @@ class Accuracy:
         if bits >= FULL_BITS:
             return 0.0
         measured = self.cuts.get(cut_id, {})
-        if bits not in measured:
-            return None
-        shares = [loss.changed_share for width, loss in measured.items() if width >= bits]
-        known = [share for share in shares if share is not None]
-        return max(known) if len(known) == len(shares) else None
+        return _largest(measured, [width for width in measured if width >= bits]) if bits in measured else None
+
+    def point_share(self, cut_id: str, point: int) -> float | None:
+        """The same for an operating point of `narrow`, and any measured finer one."""
+        measured = self.points.get(cut_id, {})
+        return _largest(measured, [other for other in measured if other <= point]) if point in measured else None
 
     def narrowest(self, cut_id: str, budget: float) -> int | None:
         """The narrowest width at `cut_id` that changed at most `budget` of the answers; None where none did."""
         shares = {bits: self.changed_share(cut_id, bits) for bits in self.cuts.get(cut_id, {})}
         return min((bits for bits, share in shares.items() if share is not None and share <= budget), default=None)
+
+
+def _largest(measured: Mapping[int, WidthLoss], among: list[int]) -> float | None:
+    shares = [measured[one].changed_share for one in among]
+    known = [share for share in shares if share is not None]
+    return max(known) if len(known) == len(shares) else None
 
 
 def upper_bound(share: float, inputs: int, confidence: float = 0.95) -> float:
@@ -192,6 +203,10 @@ def _from_json(text: str) -> Accuracy:
                 cut_id: {_width(bits): _loss(loss) for bits, loss in losses.items()}
                 for cut_id, losses in raw["cuts"].items()
             },
+            "points": {
+                cut_id: {_point(point): _loss(loss) for point, loss in losses.items()}
+                for cut_id, losses in raw.get("points", {}).items()
+            },
         }
     )
     for name in ("bundle_digest", "variant_id", "origin"):
@@ -216,6 +231,12 @@ def _loss(raw: Mapping[str, Any]) -> WidthLoss:
 def _width(text: str) -> int:
     if text not in {str(bits) for bits in range(MIN_BITS, FULL_BITS)}:
         raise ValueError(f"codes of {text} bits")
+    return int(text)
+
+
+def _point(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_POINT):
+        raise ValueError(f"an operating point {text!r}")
     return int(text)
 
 

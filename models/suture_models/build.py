@@ -24,7 +24,9 @@ from suture_models.cuts import enumerate_cuts
 from suture_models.export import Exported, export_network
 from suture_models.manifest import Cut, GraphNode, Manifest, ProcessorClass, TensorSpec, Variant
 from suture_models.order import in_cutting_order
+from suture_models.program import Program
 from suture_models.quantisers.variants import MAKERS, Source
+from suture_models.tabulate.bundles import with_tables
 from suture_models.zoo.registry import LoadedNetwork
 from suture_protocol.errors import BundleError, CapabilityMissing, UsageError
 
@@ -74,7 +76,8 @@ def build_bundle(
     with tempfile.TemporaryDirectory(prefix=".building-", dir=target.parent) as scratch, _quiet_libraries():
         root = Path(scratch) / "bundle"
         root.mkdir()
-        manifest = _build(network, tuple(inputs), root, settings, step)
+        manifest, program = _build(network, tuple(inputs), root, settings, step)
+        manifest = with_tables(manifest, program, root, inputs, step)
         (root / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         _put(root, target, Path(scratch) / "old")
     return open_bundle(out)
@@ -118,7 +121,7 @@ def _build(
     root: Path,
     settings: BuildSettings,
     step: Callable[[str], None],
-) -> Manifest:
+) -> tuple[Manifest, Program]:
     step("exporting")
     exported = export_network(network.module, network.spec.input)
     exported.program.save(root / _PROGRAM, root / _WEIGHTS)
@@ -152,7 +155,7 @@ def _build(
             step=step,
         )
         variants = [v for engine in settings.engines for v in MAKERS[engine][0](source)]
-    return _manifest(network, exported, cuts, variants, source, settings)
+    return _manifest(network, exported, cuts, variants, source, settings), exported.program
 
 
 def _has_attention(graph: Sequence[GraphNode]) -> bool:

@@ -23,7 +23,8 @@ class Candidate:
         codec: A spec (`suture_protocol.codecs.registry.codec_of`), empty for the last cut.
         late_bytes: The payload's 95th percentile; None where the profile has only its median.
         memory_bytes: The head's; 0 where it was not measured, and at cut 0, which has none.
-        bits: Width of the codes that cross.
+        bits: Width of the codes that cross, where the codec narrows all alike.
+        point: Operating point of a codec that narrows as the bundle says; 0 for others.
         lossless: Whether the codec gives back what it took.
         changed_share: Share of calibration inputs whose answer the narrowed codes change; None: not measured.
     """
@@ -41,6 +42,7 @@ class Candidate:
     memory_bytes: int = 0
     threads: int = 1
     bits: int = FULL_BITS
+    point: int = 0
     lossless: bool = True
     changed_share: float | None = 0.0
 
@@ -48,6 +50,11 @@ class Candidate:
     def key(self) -> tuple[str, str, str]:
         """Cut, codec and variant: what makes it the same choice."""
         return self.cut.id, self.codec, self.variant_id
+
+    @property
+    def narrows(self) -> bool:
+        """Whether codes lose something on their way."""
+        return self.bits < FULL_BITS or self.point > 0
 
     @property
     def local(self) -> bool:

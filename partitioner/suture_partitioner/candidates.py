@@ -11,7 +11,6 @@ from suture_models.manifest import INPUT_CUT, Cut, Manifest
 from suture_partitioner.candidate import Candidate
 from suture_partitioner.types import Constraints, Profile
 from suture_protocol.codecs.base import Codec
-from suture_protocol.codecs.narrow import FULL_BITS
 from suture_protocol.codecs.registry import codec_of, codecs_in_words
 from suture_protocol.errors import CodecError, PlanError
 from suture_protocol.units import format_share, format_size
@@ -35,6 +34,9 @@ class ChangedShares(Protocol):
 
     def changed_share(self, cut_id: str, bits: int) -> float | None:
         """Share of calibration inputs whose answer differs from that at full width; None: not measured."""
+
+    def point_share(self, cut_id: str, point: int) -> float | None:
+        """The same for an operating point of `narrow`."""
 
 
 def candidates(
@@ -115,7 +117,7 @@ def why_forbidden(candidate: Candidate, manifest: Manifest, constraints: Constra
 
 
 def _codec_rules(candidate: Candidate, allowed: tuple[str, ...] | None) -> dict[str, str]:
-    narrowed = candidate.bits < FULL_BITS
+    narrowed = candidate.narrows
     if allowed is None:
         # A lossy picture of a patient goes out only where a person said so; narrowed codes have their own budget.
         refused = not candidate.lossless and not narrowed
@@ -125,14 +127,15 @@ def _codec_rules(candidate: Candidate, allowed: tuple[str, ...] | None) -> dict[
 
 
 def _accuracy_rules(candidate: Candidate, budget: float | None) -> dict[str, str]:
-    if candidate.bits == FULL_BITS:
+    if not candidate.narrows:
         return {}
     share = candidate.changed_share
+    coarse = f"codes of {candidate.codec}" if candidate.point else f"{candidate.bits}-bit codes"
     if share is None:
-        return {UNMEASURED: f"what {candidate.bits}-bit codes change here was not measured"}
+        return {UNMEASURED: f"what {coarse} change here was not measured"}
     if budget is None:
         said = f"changing {format_share(share)} of the answers" if share else "which changed no calibration answer"
-        return {"accuracy_budget": f"{candidate.bits}-bit codes, {said}, take an accuracy budget"}
+        return {"accuracy_budget": f"{coarse}, {said}, take an accuracy budget"}
     if share > budget:
         return {"accuracy_budget": f"changes {format_share(share)} of the answers, over the {format_share(budget)}"}
     return {}
@@ -195,6 +198,7 @@ def _at_cut(cut: Cut, edge: Profile, cloud: Profile | None, accuracy: ChangedSha
                 tail_s=tail.compute_s,
                 late_bytes=quantiles[-1] if quantiles else None,
                 bits=codec.bits,
+                point=codec.point,
                 lossless=codec.lossless,
                 changed_share=_changed_share(cut, codec, accuracy),
             )
@@ -203,6 +207,8 @@ def _at_cut(cut: Cut, edge: Profile, cloud: Profile | None, accuracy: ChangedSha
 
 
 def _changed_share(cut: Cut, codec: Codec, accuracy: ChangedShares | None) -> float | None:
-    if codec.bits == FULL_BITS:
+    if not codec.narrows:
         return 0.0
-    return None if accuracy is None else accuracy.changed_share(cut.id, codec.bits)
+    if accuracy is None:
+        return None
+    return accuracy.point_share(cut.id, codec.point) if codec.point else accuracy.changed_share(cut.id, codec.bits)

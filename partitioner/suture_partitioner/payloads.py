@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suture_models.manifest import INPUT_CUT, LAST_CUT, Cut
+from suture_models.tables import BundleTables
 from suture_partitioner.stopwatch import Stopwatch
 from suture_partitioner.types import CutTiming, Side
 from suture_protocol.codecs.base import Codec
@@ -20,7 +21,14 @@ Tensors = tuple[NDArray[Any], ...]
 
 #: Codecs that both sides measure at each cut, by spec, since a plan needs encoding and decoding of the same one. A
 #: lossy picture changes the answer and is used only when asked for; narrowed codes only within an accuracy budget.
-PROFILED_CODECS: Final = ("zstd", "jpegls", "zstd@6", "zstd@4")
+PROFILED_CODECS: Final = (
+    "zstd",
+    "jpegls",
+    "lossless-fast",
+    "lossless-small",
+    *(f"zstd@{bits}" for bits in (6, 4)),
+    *(f"narrow@{point}" for point in (1, 2, 3)),
+)
 #: Percentiles that `CutTiming.payload_quantiles_bytes` holds.
 PERCENTILES: Final = (5, 25, 50, 75, 95)
 
@@ -40,10 +48,14 @@ class Payloads:
         side: What is timed: encoding on the edge, decoding in the cloud.
         codecs: Tried where they take the tensors and their loss may be taken; nothing at the last cut.
         watch: What to time with.
+        tables: What the bundle knows of the tensors, for codecs that use that.
     """
 
-    def __init__(self, side: Side, codecs: Sequence[Codec], watch: Stopwatch | None = None) -> None:
+    def __init__(
+        self, side: Side, codecs: Sequence[Codec], watch: Stopwatch | None = None, tables: BundleTables | None = None
+    ) -> None:
         self._side, self._codecs, self._watch = side, codecs, watch or Stopwatch()
+        self._tables = tables
         self._seen: dict[str, dict[str, _Seen]] = {}
         self._warm: set[str] = set()
 
@@ -82,11 +94,15 @@ class Payloads:
     def _fitting(self, cut: Cut, boundary: Tensors) -> list[Codec]:
         if cut.id == LAST_CUT:
             return []
+        known = [codec if self._tables is None else self._tables.given_to(codec, cut) for codec in self._codecs]
         return [
             codec
-            for codec in self._codecs
+            for codec in known
             if codec.suits(is_input=cut.id == INPUT_CUT)
-            and all(codec.accepts(tuple(tensor.shape), tensor.dtype.name) for tensor in boundary)
+            and all(
+                codec.of_tensor(place).accepts(tuple(tensor.shape), tensor.dtype.name)
+                for place, tensor in enumerate(boundary)
+            )
         ]
 
     def _once(self, boundary: Tensors, codec: Codec) -> tuple[float, int]:

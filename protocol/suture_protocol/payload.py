@@ -31,7 +31,7 @@ def pack(tensors: Sequence[NDArray[Any]], codec: Codec) -> tuple[tuple[PayloadTe
         ValueError: the codec does not take one of them, or together they are beyond what one request carries.
     """
     _check_declared([(tuple(t.shape), t.dtype.name) for t in tensors], ValueError)
-    parts = [codec.encode(tensor) for tensor in tensors]
+    parts = [codec.of_tensor(place).encode(tensor) for place, tensor in enumerate(tensors)]
     if sum(map(len, parts)) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"the payload is larger than {MAX_PAYLOAD_BYTES} bytes")
     headers = tuple(
@@ -73,11 +73,12 @@ def unpack(
         raise CodecError(f"the payload has {view.nbytes} bytes, its headers declare {declared}")
     tensors = []
     start = 0
-    for header in headers:
-        if not codec.accepts(header.shape, header.dtype):
+    for place, header in enumerate(headers):
+        own = codec.of_tensor(place)
+        if not own.accepts(header.shape, header.dtype):
             raise CodecError(f"codec {codec.spec} carries no tensor of shape {header.shape} and dtype {header.dtype!r}")
         end = start + header.payload_bytes
-        tensors.append(codec.decode(view[start:end], header.shape, header.dtype))
+        tensors.append(own.decode(view[start:end], header.shape, header.dtype))
         start = end
     return tuple(tensors)
 

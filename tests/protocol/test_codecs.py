@@ -14,11 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from suture_protocol.codecs.maps import points_of
 from suture_protocol.codecs.narrow import body_bytes, max_error, narrow, widen
-from suture_protocol.codecs.registry import codec_ids, codec_of, codecs_in_words, default_codec, get_codec
+from suture_protocol.codecs.registry import codec_of, codecs_in_words, default_codec, get_codec
+from suture_protocol.codecs.tablesfile import TablesFile
 from suture_protocol.errors import CodecError
 from suture_protocol.limits import MAX_AXIS
+from suture_protocol.payload import pack, unpack
 from tests.protocol.fuzz import fuzz
+from tests.protocol.tables_samples import SPECS, codec_at, tensor_tables
 
 # Rows are added when a codec or a layout is; those that are there never change.
 GOLDEN = Path(__file__).parent / "golden" / "payloads.json"
@@ -39,10 +43,7 @@ SHAPES = (
 )
 IMAGE_SHAPES = tuple(shape for shape in SHAPES if len(shape) == 4 and 0 not in shape and shape[1] <= 4)
 
-#: Four, three and two symbols in a byte, with and without spare bits, and one.
-NARROWED = ("zstd@2", "zstd@3", "zstd@4", "zstd@7")
-
-every_codec = pytest.mark.parametrize("spec", [*codec_ids(), *NARROWED])
+every_codec = pytest.mark.parametrize("spec", SPECS)
 
 
 def smooth(shape: tuple[int, ...], dtype: str, seed: int = 0) -> np.ndarray:
@@ -56,21 +57,24 @@ def smooth(shape: tuple[int, ...], dtype: str, seed: int = 0) -> np.ndarray:
 
 
 def cases(spec: str) -> list[np.ndarray]:
-    codec = codec_of(spec)
-    return [smooth(shape, dtype) for shape in SHAPES for dtype in DTYPES if codec.accepts(shape, dtype)]
+    return [smooth(shape, dtype) for shape in SHAPES for dtype in DTYPES if codec_at(spec, shape).accepts(shape, dtype)]
 
 
 @every_codec
 def test_lossless_codecs_give_back_what_they_took_and_lossy_ones_come_close(spec):
-    codec = codec_of(spec)
     assert cases(spec)
     for array in cases(spec):
+        codec = codec_at(spec, array.shape)
         decoded = codec.decode(codec.encode(array), array.shape, array.dtype.name)
         assert decoded.shape == array.shape
         assert decoded.dtype == array.dtype
         assert decoded.flags.writeable
         if codec.lossless:
             np.testing.assert_array_equal(decoded, array)
+        elif codec.point:
+            steps = tensor_tables(array.shape).points[codec.point - 1].channels.steps
+            error = points_of(decoded).astype(int) - points_of(array)
+            assert (np.abs(error) <= steps // 2).all()
         elif codec.bits < 8:
             assert np.abs(decoded.astype(int) - array.astype(int)).max(initial=0) <= max_error(codec.bits)
         else:
@@ -81,8 +85,8 @@ def test_lossless_codecs_give_back_what_they_took_and_lossy_ones_come_close(spec
 
 @every_codec
 def test_memory_layout_and_byte_order_do_not_matter(spec):
-    codec = codec_of(spec)
     for array in cases(spec):
+        codec = codec_at(spec, array.shape)
         expected = codec.encode(array)
         views = [np.asfortranarray(array), array.astype(array.dtype.newbyteorder(">"))]
         if array.ndim == 4:
@@ -96,13 +100,13 @@ def test_memory_layout_and_byte_order_do_not_matter(spec):
 @every_codec
 def test_the_same_array_always_gives_the_same_bytes(spec):
     for array in cases(spec):
-        assert codec_of(spec).encode(array) == codec_of(spec).encode(array.copy())
+        assert codec_at(spec, array.shape).encode(array) == codec_at(spec, array.shape).encode(array.copy())
 
 
 @every_codec
 def test_payloads_decode_from_any_buffer_and_leave_it_alone(spec):
-    codec = codec_of(spec)
     array = cases(spec)[0]
+    codec = codec_at(spec, array.shape)
     payload = codec.encode(array)
     framed = memoryview(b"head" + payload + b"tail")[4:-4]
     decoded = codec.decode(framed, array.shape, array.dtype.name)
@@ -123,8 +127,8 @@ def test_what_a_codec_does_not_accept_it_refuses_both_ways(spec):
 
 @every_codec
 def test_a_payload_of_another_tensor_is_refused(spec):
-    codec = codec_of(spec)
     array = smooth((1, 3, 40, 33), "uint8")
+    codec = codec_at(spec, array.shape)
     payload = codec.encode(array)
     for shape in ((1, 3, 40, 34), (1, 1, 40, 33), (1, 3, 39, 33), (1, 3, 4000, 3300)):
         with pytest.raises(CodecError):
@@ -137,8 +141,8 @@ def test_a_payload_of_another_tensor_is_refused(spec):
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_damaged_payload_gives_a_codec_error_or_an_array_of_the_declared_shape(spec, data):
-    codec = codec_of(spec)
     array = data.draw(st.sampled_from(cases(spec)))
+    codec = codec_at(spec, array.shape)
     payload = bytearray(codec.encode(array))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, max(len(payload) - 1, 0)))
@@ -163,7 +167,7 @@ def test_a_damaged_payload_gives_a_codec_error_or_an_array_of_the_declared_shape
 @given(payload=st.binary(max_size=200))
 def test_noise_is_refused_or_has_the_declared_shape(spec, payload):
     try:
-        decoded = codec_of(spec).decode(payload, (1, 1, 5, 6), "uint8")
+        decoded = codec_at(spec, (1, 1, 5, 6)).decode(payload, (1, 1, 5, 6), "uint8")
     except CodecError:
         return
     assert decoded.shape == (1, 1, 5, 6)
@@ -251,6 +255,10 @@ def test_jpegls_that_stops_without_an_end_marker_is_refused_at_once():
         ("zstd", {"bits": "1"}, "codes of 1 bits; between 2 and 8"),
         ("zstd", {"bits": "9"}, "codes of 9 bits; between 2 and 8"),
         ("raw", {"bits": "4"}, "has no setting 'bits'"),
+        ("lossless-small", {"level": "3"}, "has no setting 'level'"),
+        ("narrow", {}, "takes point, as in narrow@1"),
+        ("narrow", {"point": "0"}, "they count from 1"),
+        ("narrow", {"bits": "4"}, "has no setting 'bits'"),
     ],
 )
 def test_unknown_codecs_and_settings_are_refused_with_what_there_is(codec_id, config, message):
@@ -278,7 +286,24 @@ def test_a_spec_names_the_same_codec_again_and_is_told_in_words(spec):
     assert codec.id in codecs_in_words()
 
 
-@pytest.mark.parametrize("spec", ["zstd@", "zstd@1", "zstd@04x", "zstd@4@4", "@4", "", "jpegls@4", "zstd@-4"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "narrow",
+        "narrow@",
+        "narrow@0",
+        "narrow@999",
+        "lossless-fast@2",
+        "zstd@",
+        "zstd@1",
+        "zstd@04x",
+        "zstd@4@4",
+        "@4",
+        "",
+        "jpegls@4",
+        "zstd@-4",
+    ],
+)
 def test_a_spec_that_names_no_codec_is_refused(spec):
     with pytest.raises(CodecError):
         codec_of(spec)
@@ -292,7 +317,15 @@ def test_the_full_width_is_no_setting_and_others_may_join_the_spec():
 
 @pytest.mark.parametrize(
     ("spec", "at_input", "inside"),
-    [("zstd", True, True), ("jpegls", True, True), ("jpeg", True, False), ("zstd@4", False, True)],
+    [
+        ("zstd", True, True),
+        ("jpegls", True, True),
+        ("jpeg", True, False),
+        ("zstd@4", False, True),
+        ("narrow@1", False, True),
+        ("lossless-fast", False, True),
+        ("lossless-small", False, True),
+    ],
 )
 def test_an_image_is_never_narrowed_and_codes_are_never_a_picture(spec, at_input, inside):
     assert codec_of(spec).suits(is_input=True) is at_input
@@ -376,6 +409,35 @@ def test_the_default_is_an_image_codec_for_images_at_the_input_and_zstd_for_the_
     assert default_codec((1, 500, 12), "float32", True) == "zstd"
 
 
+@pytest.mark.parametrize("spec", ["narrow@3", "narrow@1"])
+def test_an_operating_point_that_the_bundle_does_not_have_takes_no_tensor(spec):
+    shape = (1, 3, 8, 8)
+    for codec in (codec_of(spec), codec_at("narrow@3", shape)):
+        assert not codec.accepts(shape, "uint8")
+        with pytest.raises(ValueError, match="needs the bundle's tables"):
+            codec.encode(np.zeros(shape, np.uint8))
+        with pytest.raises(CodecError, match="no such operating point"):
+            codec.decode(b"\0", shape, "uint8")
+
+
+def test_a_symbol_that_its_channel_does_not_have_is_refused():
+    shape = (1, 3, 8, 8)
+    payload = b"\0" + get_codec("zstd").encode(np.full(shape, 255, np.uint8))
+    with pytest.raises(CodecError, match="beyond its channel's last"):
+        codec_at("narrow@2", shape).decode(payload, shape, "uint8")
+
+
+def test_each_tensor_of_a_boundary_is_coded_with_its_own_tables():
+    shapes = ((1, 4, 16, 16), (1, 7, 9, 9))
+    arrays = [smooth(shape, "uint8") for shape in shapes]
+    for spec in ("lossless-small", "narrow@1"):
+        codec = codec_of(spec, tables=[tensor_tables(shape) for shape in shapes])
+        headers, payload = pack(arrays, codec)
+        assert payload == b"".join(codec_at(spec, a.shape).encode(a) for a in arrays)
+        for array, decoded in zip(arrays, unpack(headers, payload, codec), strict=True):
+            assert np.abs(decoded.astype(int) - array).max() <= (0 if codec.lossless else 4)
+
+
 def golden_arrays() -> dict[str, np.ndarray]:
     """Made by integer arithmetic alone, so that they are the same everywhere and for ever."""
     row, column = np.mgrid[0:19, 0:23]
@@ -399,7 +461,8 @@ def test_payloads_written_by_earlier_versions_decode_for_ever(golden):
     array = golden_arrays()[golden["array"]]
     payload = base64.b64decode(golden["payload"])
     assert hashlib.sha256(array.tobytes()).hexdigest() == golden["array_sha256"]
-    codec = get_codec(golden["codec"], golden["config"])
+    tables = TablesFile((GOLDEN.parent / "tables.bin").read_bytes()).tensor(golden["array"])
+    codec = get_codec(golden["codec"], golden["config"], (tables,))
     decoded = codec.decode(payload, tuple(golden["shape"]), golden["dtype"])
     if codec.lossless:
         np.testing.assert_array_equal(decoded, array)
@@ -412,7 +475,8 @@ def test_payloads_written_by_earlier_versions_decode_for_ever(golden):
 def test_importing_the_protocol_loads_no_codec_library():
     code = (
         "import sys, suture_protocol.codecs.registry, suture_protocol.payload;"
-        "print([m for m in ('PIL', 'backports.zstd', 'jpeg_ls', '_CharLS', 'grpc', 'torch') if m in sys.modules])"
+        "heavy = ('PIL', 'backports.zstd', 'jpeg_ls', '_CharLS', 'constriction', 'grpc', 'torch');"
+        "print([m for m in heavy if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

@@ -76,10 +76,13 @@ def table(found: Accuracy) -> Any:
 
     made = Table(title="changed answers, output error and payload by width", title_justify="left")
     made.add_column("cut", overflow="fold")
-    for bits in WIDTHS:
-        made.add_column(f"{bits} bit", justify="right", no_wrap=True)
+    points = sorted({point for losses in found.points.values() for point in losses})
+    for name in (*(f"{bits} bit" for bits in WIDTHS), *(f"narrow@{point}" for point in points)):
+        made.add_column(name, justify="right", no_wrap=True)
     for cut_id, losses in found.cuts.items():
-        made.add_row(cut_id, *(_cell(losses.get(bits)) for bits in WIDTHS))
+        allotted = found.points.get(cut_id, {})
+        cells = [_cell(losses.get(bits)) for bits in WIDTHS] + [_cell(allotted.get(point)) for point in points]
+        made.add_row(cut_id, *cells)
     return made
 
 

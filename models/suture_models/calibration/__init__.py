@@ -20,6 +20,7 @@ from suture_protocol.errors import InputRefused, UsageError
 MAX_INPUTS = 64
 _SYNTHETIC = 8
 _LEAVES = 32
+_VARIED = 48
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +52,21 @@ def quantising_inputs(
     leaves = tuple(np.ascontiguousarray(picture.transpose(2, 0, 1)[np.newaxis]) for picture in drawn)
     origin = f"{found.origin} and {_LEAVES} synthetic colour pictures (dead leaves, seeds 0 to {_LEAVES - 1})"
     return Calibration(inputs=found.inputs + leaves, origin=origin)
+
+
+def varied_inputs(spec: NetworkSpec) -> tuple[NDArray[Any], ...]:
+    """Synthetic pictures for what is trained on codes and must hold for pictures of other kinds too; else none.
+
+    They are others than those that `quantising_inputs` adds.
+    """
+    if spec.kind != "image" or spec.input.dtype != "uint8" or spec.preprocess.channels not in (1, 3):
+        return ()
+    height, width = spec.input.shape[-2:]
+    drawn = (dead_leaves((height, width), seed=_LEAVES + seed) for seed in range(_VARIED))
+    # A single plane of a picture in colour is one in grey.
+    return tuple(
+        np.ascontiguousarray(picture.transpose(2, 0, 1)[np.newaxis, : spec.preprocess.channels]) for picture in drawn
+    )
 
 
 def calibration_inputs(

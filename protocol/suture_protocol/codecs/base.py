@@ -1,29 +1,39 @@
 """The codec contract. A codec file imports no other codec file; the shared checks run over every registered codec.
 
 A codec is stateless: the same array and configuration always give the same bytes, and a payload decodes with nothing
-but the codec's id, its configuration and the shape and dtype that the header declares.
+but the codec's id, its configuration, the shape and dtype that the header declares and, for some codecs, the tables
+that the bundle holds for the tensor.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
 from suture_protocol.codecs.narrow import FULL_BITS
+from suture_protocol.codecs.tables import TensorTables
 
 
 class Codec(ABC):
     """One way to code a tensor. `id` goes on the wire; `lossless` codecs give back exactly what they took.
 
-    `bits` is the width at which codes cross: 8, or fewer for a codec that narrows them.
+    `bits` is the width at which codes cross: 8, or fewer for a codec that narrows all alike; `point` the operating
+    point of one that narrows as the bundle says, 0 for all others. `tabled` codecs use the bundle's tables.
     """
 
     id: ClassVar[str]
+    tabled: ClassVar[bool] = False
     lossless: bool = True
     bits: int = FULL_BITS
+    point: int = 0
+
+    @property
+    def narrows(self) -> bool:
+        """Whether it takes codes inside the network and loses something of them."""
+        return self.bits < FULL_BITS or self.point > 0
 
     @property
     def spec(self) -> str:
@@ -39,12 +49,22 @@ class Codec(ABC):
 
         An image is what a person may look at again; only codes inside the network are narrowed.
         """
-        return self.lossless or is_input == (self.bits == FULL_BITS)
+        return self.lossless or is_input != self.narrows
 
     @property
     def config(self) -> Mapping[str, str]:
         """The settings that decoding needs, as strings; empty for most."""
         return {}
+
+    def with_tables(self, tables: Sequence[TensorTables | None]) -> Codec:
+        """The codec with what the bundle knows of the tensors that cross a cut, in order; itself if it uses none."""
+        del tables
+        return self
+
+    def of_tensor(self, place: int) -> Codec:
+        """The codec for one tensor of a boundary, counted from 0: itself, but for codecs that hold tables of each."""
+        del place
+        return self
 
     @abstractmethod
     def accepts(self, shape: tuple[int, ...], dtype: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
@@ -11,14 +10,12 @@ from numpy.typing import NDArray
 from suture_protocol.codecs.base import Codec
 from suture_protocol.codecs.layout import array_from_bytes, array_to_bytes, declared_bytes, is_wire_tensor
 from suture_protocol.codecs.narrow import FULL_BITS, MIN_BITS, body_bytes, narrow, widen
+from suture_protocol.codecs.zstdframe import DEFAULT_LEVEL, TOP_LEVEL, deflate, inflate
 from suture_protocol.errors import CodecError
-
-#: Levels 1 to 9 differ by less than 1 % on activation codes; 3 is the library's own default.
-DEFAULT_LEVEL = 3
 
 
 class ZstdCodec(Codec):
-    """One frame with its content size in the header (RFC 8878, 3.1.1.1), which the decoder checks before it inflates.
+    """One frame with its content size in the header, which the decoder checks before it inflates.
 
     Args:
         level: Compression level, 1 … 19. Decoding does not need it.
@@ -29,8 +26,8 @@ class ZstdCodec(Codec):
     id: ClassVar[str] = "zstd"
 
     def __init__(self, level: int = DEFAULT_LEVEL, bits: int = FULL_BITS) -> None:
-        if not 1 <= level <= 19:
-            raise CodecError(f"zstd level {level} is not between 1 and 19")
+        if not 1 <= level <= TOP_LEVEL:
+            raise CodecError(f"zstd level {level} is not between 1 and {TOP_LEVEL}")
         if not MIN_BITS <= bits <= FULL_BITS:
             raise CodecError(f"zstd: codes of {bits} bits; between {MIN_BITS} and {FULL_BITS} are possible")
         self._level = level
@@ -49,45 +46,12 @@ class ZstdCodec(Codec):
         if not self.accepts(array.shape, array.dtype.name):
             raise ValueError(f"{self.spec} does not take {array.dtype.name} {array.shape}; narrowed are uint8 codes")
         content = array_to_bytes(array) if self.lossless else narrow(array, self.bits)
-        payload: bytes = _library().compress(content, self._level)
-        return payload
+        return deflate(content, self._level)
 
     def decode(self, payload: bytes | memoryview, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         declared = declared_bytes(shape, dtype)
         if self.lossless:
-            return array_from_bytes(_inflated(payload, declared), shape, dtype)
+            return array_from_bytes(inflate(payload, declared), shape, dtype)
         if dtype != "uint8":
             raise CodecError(f"{self.spec} carries uint8 codes, the tensor's header says {dtype}")
-        return widen(_inflated(payload, body_bytes(shape, self.bits)), shape, self.bits)
-
-
-def _inflated(payload: bytes | memoryview, expected: int) -> bytes:
-    """The content of the one frame in `payload`, which must declare and have `expected` bytes.
-
-    Raises:
-        CodecError: it does not, is damaged, or something follows it.
-    """
-    zstd = _library()
-    try:
-        # The library allocates what the frame declares, whatever bound it is given: so compare first.
-        declared = zstd.get_frame_info(payload).decompressed_size
-        if declared != expected:
-            raise CodecError(f"zstd frame declares {declared} bytes, the tensor's header {expected}")
-        decompressor = zstd.ZstdDecompressor()
-        data: bytes = decompressor.decompress(payload, max_length=expected)
-        # A frame without content ends before anything could be asked of it.
-        if not decompressor.eof:
-            decompressor.decompress(b"", max_length=0)
-        if not decompressor.eof or decompressor.unused_data:
-            raise CodecError("zstd payload is damaged: it is cut short or goes on behind its frame")
-    except (zstd.ZstdError, MemoryError, ValueError, EOFError) as error:
-        raise CodecError(f"zstd payload is damaged: {error}") from error
-    return data
-
-
-def _library() -> Any:
-    """Python's own module (3.14, PEP 784) or its backport: a tenth of the size of the older binding."""
-    try:
-        return import_module("compression.zstd")
-    except ImportError:
-        return import_module("backports.zstd")
+        return widen(inflate(payload, body_bytes(shape, self.bits)), shape, self.bits)

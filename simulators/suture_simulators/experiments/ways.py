@@ -133,7 +133,7 @@ class Ways:
         boundary = (self._study.image,) if cut_id == INPUT_CUT else self._heads.prepare(cut).run(self._study.image)
         return request_of(
             boundary,
-            codec_of(codec),
+            self._heads.tables.given_to(codec_of(codec), cut),
             bundle_digest=self._heads.bundle.digest,
             cut_id=cut_id,
             variant_id="" if cut_id == INPUT_CUT else self._heads.variant.id,

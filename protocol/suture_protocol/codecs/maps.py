@@ -1,0 +1,151 @@
+"""Codes seen as maps: channels on a grid, walked from coarse to fine so that later codes have known neighbours.
+
+Axes: P grid points (H x W of them, row by row), C channels. Knows no codec and no tables.
+
+The walk is that of interlaced pictures: a coarse lattice first, then the points in the middle of its squares, then
+those in the middle of their sides, and again with half the spacing. A code that is not on the coarse lattice so has
+four neighbours on all sides that are known before it, which tell more of it than those above and to the left do in a
+walk row by row; and all points of a pass can be looked up at once, which Python needs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Spacing of the coarse lattice: a 64th of the points have no known neighbours.
+_COARSEST: Final = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Pass:
+    """Points that are coded together. `around` (4, n) are their neighbours, None where none is known yet."""
+
+    at: NDArray[np.intp]
+    around: NDArray[np.intp] | None
+
+
+def grid_of(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Channels, height and width of the map that a boundary tensor of `shape` (batch 1) is.
+
+    Axis 1 are the channels of maps and volumes, whose slices lie below each other; the last axis those of a sequence;
+    a vector is one point of many channels.
+    """
+    if len(shape) >= 4:
+        return shape[1], math.prod(shape[2:-1]), shape[-1]
+    if len(shape) == 3:
+        return shape[2], shape[1], 1
+    return math.prod(shape), 1, 1
+
+
+def points_of(codes: NDArray[Any]) -> NDArray[Any]:
+    """The (P, C) view of codes with a leading batch axis of 1, contiguous."""
+    channels, height, width = grid_of(codes.shape)
+    if codes.ndim >= 4:
+        return np.ascontiguousarray(codes.reshape(channels, height * width).T)
+    return np.ascontiguousarray(codes.reshape(height * width, channels))
+
+
+def codes_of(points_PC: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """What `points_of` was given, contiguous."""
+    if len(shape) >= 4:
+        return np.ascontiguousarray(points_PC.T).reshape(shape)
+    return points_PC.reshape(shape)
+
+
+@lru_cache(maxsize=32)
+def passes(height: int, width: int) -> tuple[Pass, ...]:
+    """The walk over a grid: each point is in exactly one pass, its neighbours in earlier ones."""
+    spacing = 1
+    while spacing < _COARSEST and 2 * spacing < max(height, width):
+        spacing *= 2
+    rows, columns = np.arange(height), np.arange(width)
+    found = [Pass(at=_points(rows[::spacing], columns[::spacing], width)[0], around=None)]
+    while spacing > 1:
+        half = spacing // 2
+        middle = _points(rows[half::spacing], columns[half::spacing], width)
+        found.append(_pass([middle], ((-half, -half), (-half, half), (half, -half), (half, half)), height, width))
+        sides = [
+            _points(rows[::spacing], columns[half::spacing], width),
+            _points(rows[half::spacing], columns[::spacing], width),
+        ]
+        found.append(_pass(sides, ((0, -half), (0, half), (-half, 0), (half, 0)), height, width))
+        spacing = half
+    return tuple(one for one in found if one.at.size)
+
+
+def _points(rows: NDArray[Any], columns: NDArray[Any], width: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Place, row and column of each point of a lattice."""
+    row, column = (axis.ravel() for axis in np.meshgrid(rows, columns, indexing="ij"))
+    return row * width + column, row, column
+
+
+def _pass(
+    lattices: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]],
+    steps: tuple[tuple[int, int], ...],
+    height: int,
+    width: int,
+) -> Pass:
+    """Points of the lattices with their neighbours; one that would lie outside is replaced by that across."""
+    at, row, column = (np.concatenate(parts) for parts in zip(*lattices, strict=True))
+    around = np.empty((len(steps), at.size), np.intp)
+    for place, (down, right) in enumerate(steps):
+        y, x = _inside(row, down, height), _inside(column, right, width)
+        # A grid of one row or column has neighbours along the other axis only.
+        across = (y < 0) | (x < 0)
+        around[place] = np.where(across, -1, y * width + x)
+    for place in range(len(steps)):
+        lost = around[place] < 0
+        around[place][lost] = around[(place + 2) % 4][lost]
+    return Pass(at=at, around=around)
+
+
+def _inside(places: NDArray[Any], step: int, size: int) -> NDArray[Any]:
+    """`places` moved by `step`, or by as much the other way where that is outside; -1 where both are."""
+    there, back = places + step, places - step
+    return np.where((there >= 0) & (there < size), there, np.where((back >= 0) & (back < size), back, -1))
+
+
+def tiled(codes: NDArray[Any]) -> NDArray[Any] | None:
+    """Maps side by side as one (1, H, W) picture, about square; None where there are none, or no picture holds them."""
+    found = _tiles(codes.shape)
+    if found is None:
+        return None
+    maps, rows, columns, height, width = found
+    padded = np.zeros((rows * columns, height, width), codes.dtype)
+    padded[:maps] = codes.reshape(maps, height, width)
+    tiles = padded.reshape(rows, columns, height, width).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(tiles.reshape(1, rows * height, columns * width))
+
+
+def tiled_shape(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """The shape of what `tiled` gives."""
+    found = _tiles(shape)
+    return None if found is None else (1, found[1] * found[3], found[2] * found[4])
+
+
+def untiled(picture_1HW: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The codes of `shape` that `tiled` made a picture of."""
+    found = _tiles(shape)
+    if found is None:
+        raise ValueError(f"a tensor of shape {shape} is no picture")
+    maps, rows, columns, height, width = found
+    tiles = picture_1HW.reshape(rows, height, columns, width).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(tiles.reshape(rows * columns, height, width)[:maps]).reshape(shape)
+
+
+def _tiles(shape: tuple[int, ...]) -> tuple[int, int, int, int, int] | None:
+    """Number of maps, rows and columns of tiles, height and width of a tile."""
+    if len(shape) < 3 or 0 in shape:
+        return None
+    height, width = shape[-2:]
+    maps = math.prod(shape[:-2])
+    columns = min(maps, max(1, round(math.sqrt(maps * height / width))))
+    rows = -(-maps // columns)
+    longest = 65_535
+    return None if max(rows * height, columns * width) > longest else (maps, rows, columns, height, width)

@@ -1,0 +1,129 @@
+"""The walk over maps and the range coder with contexts: every code once, known neighbours only, exact both ways."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from suture_protocol.codecs.contexts import decode_codes, decode_points, encode_codes, encode_points
+from suture_protocol.codecs.maps import codes_of, passes, points_of, tiled, tiled_shape, untiled
+from suture_protocol.codecs.small import LosslessSmallCodec, entropy_bytes
+from suture_protocol.codecs.steps import last_symbols, to_codes, to_symbols
+from suture_protocol.codecs.tables import NO_STEP, ChannelSteps, TensorTables
+from suture_protocol.errors import CodecError
+from tests.protocol.tables_samples import contexts, tensor_tables
+
+pytest.importorskip("constriction", reason="needs the range coder: pip install 'suture[codecs]'")
+
+
+def gentle(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """A slope with a little noise: neighbours on all sides are alike."""
+    noise = np.random.default_rng(seed).integers(-4, 5, shape)
+    return (40 + 2 * np.arange(shape[-1]) + 1 * np.arange(shape[-2])[:, np.newaxis] + noise).astype(np.uint8)
+
+
+SHAPES = ((1, 5, 14, 14), (1, 3, 1, 9), (1, 2, 7, 1), (1, 4, 2, 3, 5), (1, 9, 6), (1, 40), (1, 1, 1, 1), (1, 6, 17, 23))
+
+
+def smooth(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    steps = np.random.default_rng(seed).integers(-6, 7, shape)
+    return (np.abs(np.cumsum(steps, axis=-1)) % 200).astype(np.uint8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(height=st.integers(1, 40), width=st.integers(1, 40))
+def test_a_walk_meets_each_point_once_and_only_knows_what_it_has_met(height, width):
+    met = np.zeros(height * width, int)
+    for one in passes(height, width):
+        if one.around is not None:
+            assert (met[one.around] == 1).all()
+        met[one.at] += 1
+    assert (met == 1).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_maps_and_pictures_give_back_the_codes_they_were_made_of(shape):
+    codes = smooth(shape)
+    np.testing.assert_array_equal(codes_of(points_of(codes), shape), codes)
+    picture = tiled(codes)
+    if len(shape) < 3:
+        assert picture is None
+    else:
+        assert picture.shape == tiled_shape(shape)
+        np.testing.assert_array_equal(untiled(picture, shape), codes)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_codes_come_back_exactly_whatever_their_shape(shape):
+    tables = tensor_tables(shape)
+    assert tables is not None
+    for codes in (smooth(shape), np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)):
+        np.testing.assert_array_equal(decode_codes(encode_codes(codes, tables.contexts), shape, tables.contexts), codes)
+
+
+def test_known_neighbours_take_codes_below_their_order_0_entropy():
+    codes = gentle((1, 6, 56, 56))
+    body = encode_codes(codes, contexts(6))
+    assert len(body) < 0.75 * entropy_bytes(codes.tobytes())
+
+
+def test_each_channel_takes_the_class_that_suits_it():
+    tables = contexts(2)
+    sure, unsure = smooth((1, 1, 32, 32)), np.random.default_rng(3).integers(0, 256, (1, 1, 32, 32), dtype=np.uint8)
+    codes = points_of(np.concatenate([unsure, sure], axis=1))
+    both = encode_points(codes, (32, 32), tables)
+    # At home they are the other way round: without the choice it would take at least the difference in costs more.
+    swapped = encode_points(codes[:, ::-1].copy(), (32, 32), tables)
+    assert abs(len(both) - len(swapped)) <= 8
+    np.testing.assert_array_equal(decode_points(both, (32, 32), tables), codes)
+
+
+def test_other_tables_than_the_senders_are_noticed():
+    codes = smooth((1, 6, 14, 14))
+    with pytest.raises(CodecError, match=r"tables differ|damaged|behind its last"):
+        decode_codes(encode_codes(codes, contexts(6)), codes.shape, contexts(6, scale=2))
+
+
+def test_a_stream_that_is_cut_short_or_goes_on_is_refused():
+    codes, tables = smooth((1, 6, 14, 14)), contexts(6)
+    body = encode_codes(codes, tables)
+    for damaged in (body[:-1], body[:-8], body + b"\x01\x02\x03\x04" * 3, body[:1], b""):
+        with pytest.raises(CodecError):
+            decode_codes(damaged, codes.shape, tables)
+
+
+def test_a_unit_without_the_range_coder_sends_what_the_cloud_still_reads(monkeypatch):
+    shape = (1, 6, 28, 28)
+    tables = TensorTables(shape=shape, methods=("contexts", "zstd"), window_log=0, contexts=contexts(6))
+    codec, codes = LosslessSmallCodec((tables,)), gentle(shape)
+    with_it = codec.encode(codes)
+    monkeypatch.setattr("suture_protocol.codecs.small.can_range_code", lambda: False)
+    without = codec.encode(codes)
+    monkeypatch.undo()
+    assert with_it[0] != without[0]
+    for payload in (with_it, without):
+        np.testing.assert_array_equal(codec.decode(payload, codes.shape, "uint8"), codes)
+
+
+def test_codes_that_the_tables_do_not_suit_fall_back_on_zstd():
+    shape = (1, 6, 28, 28)
+    tables = TensorTables(shape=shape, methods=("contexts",), window_log=0, contexts=contexts(6))
+    repeated = np.resize(np.random.default_rng(0).integers(0, 256, 97, dtype=np.uint8), shape)
+    payload = LosslessSmallCodec((tables,)).encode(repeated)
+    assert len(payload) < 200
+    np.testing.assert_array_equal(LosslessSmallCodec(()).decode(payload, shape, "uint8"), repeated)
+
+
+@settings(max_examples=100, deadline=None)
+@given(step=st.integers(1, NO_STEP), centre=st.integers(0, 255))
+def test_codes_in_steps_come_back_within_half_a_step_and_the_centre_as_it_was(step, centre):
+    channels = ChannelSteps(centres=np.array([centre], np.uint8), steps=np.array([step], np.uint16))
+    every = np.arange(256, dtype=np.uint8)[:, np.newaxis]
+    symbols = to_symbols(every, channels)
+    back = to_codes(symbols, channels).astype(int)
+    assert np.abs(back - every).max() <= step // 2
+    assert back[centre, 0] == centre
+    assert (np.diff(symbols[:, 0].astype(int)) >= 0).all()
+    assert symbols[-1, 0] == last_symbols(channels)[0]
+    if step == NO_STEP:
+        assert (back == centre).all()
