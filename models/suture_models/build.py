@@ -177,6 +177,7 @@ def _manifest(
     calibration = hashlib.sha256(b"".join(a.tobytes() for a in source.inputs)).hexdigest()
     built_with = {
         **versions,
+        **network.made_from,
         "calibration": settings.calibration,
         "calibration_inputs": str(len(source.inputs)),
         "calibration_sha256": calibration,

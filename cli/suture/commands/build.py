@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "suture build pneumonia_mobilenet_v2",
             "suture build resnet50 --weights resnet50.safetensors --calibration radiographs/",
+            "suture build pneumonia_mobilenet_v2 --bottleneck pneumonia_bottleneck_m",
             "suture build mypackage.nets:make --engine openvino --out bundles/mine",
         ),
     )(build)
@@ -42,6 +43,9 @@ def register(app: typer.Typer) -> None:
 def build(
     network: Annotated[str, typer.Argument(metavar="NETWORK", help="A zoo network, or your own `module:function`.")],
     weights: Annotated[Path | None, typer.Option(help="State dict (.pt) or .safetensors. Default: random.")] = None,
+    bottleneck: Annotated[
+        Path | None, typer.Option(help="A file of `suture train bottleneck`, or one that the package carries, by name.")
+    ] = None,
     calibration: Annotated[Path | None, typer.Option(help="Directory of images to calibrate with.")] = None,
     out: Annotated[Path | None, typer.Option(help="Directory to write. Default: bundles/NETWORK.")] = None,
     engine: Annotated[list[str] | None, typer.Option(help=_ENGINE_HELP)] = None,
@@ -58,6 +62,10 @@ def build(
 
     console = stderr_console()
     loaded = load_network(network, weights=weights, seed=seed)
+    if bottleneck is not None:
+        from suture_models.zoo.bottleneck import with_bottleneck
+
+        loaded = with_bottleneck(loaded, bottleneck)
 
     def refused(error: InputRefused) -> None:
         console.print(f"calibration: {error}", markup=False)

@@ -3,34 +3,57 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from suture.console import examples, stderr_console, stdout_console, write_json
+from suture.console import examples, stdout_console, write_json
+from suture.subcommands import CommandWithSubcommands, Subcommand
+from suture.training_bars import training_bars
 from suture_protocol.errors import UsageError
 
 if TYPE_CHECKING:
     from suture_models.train.metrics import Evaluation
-    from suture_models.train.progress import OnProgress, Progress
+
+
+def _bottleneck() -> Callable[..., None]:
+    from suture.commands.train_bottleneck import train_bottleneck
+
+    return train_bottleneck
+
+
+class TrainCommand(CommandWithSubcommands):
+    """`train` takes a recipe; the recipe `bottleneck` has options of its own."""
+
+    subcommands: ClassVar[Mapping[str, Subcommand]] = {
+        "bottleneck": Subcommand(
+            load=_bottleneck,
+            epilog=examples(
+                "suture train bottleneck --network pneumonia_mobilenet_v2 --cut getitem_33 --images radiographs/ "
+                "--out b.safetensors",
+                "suture build pneumonia_mobilenet_v2 --bottleneck b.safetensors",
+            ),
+        )
+    }
 
 
 def register(app: typer.Typer) -> None:
     """Adds `train` to the command."""
     app.command(
         "train",
+        cls=TrainCommand,
         epilog=examples(
             "suture train pneumonia --data data/cxr_pneumonia_224 --out pneumonia.safetensors",
             "suture train pneumonia --data data/cxr_pneumonia_224 --evaluate pneumonia.safetensors",
+            "suture train bottleneck --help",
         ),
     )(train)
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="What to train: pneumonia.")],
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="What to train: pneumonia, or bottleneck.")],
     data: Annotated[Path, typer.Option(help="Folder with {train,val,test}/LABEL/ images.")],
     out: Annotated[
         Path | None, typer.Option(help="Weights to write (.safetensors); the model card goes beside them.")
@@ -58,7 +81,7 @@ def train(
 
     chosen = recipes.recipe(recipe)
     written: tuple[Path, ...] = ()
-    with _progress_bars() as on_progress:
+    with training_bars() as on_progress:
         if out is not None:
             settings = Settings(epochs=epochs, seed=seed, threads=threads)
             outcome = recipes.train(
@@ -70,32 +93,6 @@ def train(
 
             measured = measure(chosen.network, data, weights=evaluate, threads=threads, on_progress=on_progress)
     _show(measured, written, as_json=as_json)
-
-
-@contextmanager
-def _progress_bars() -> Iterator[OnProgress]:
-    """One bar a stage on stderr, with the time that remains."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Bars(*columns, console=stderr_console()) as bars:
-        tasks: dict[str, int] = {}
-
-        def show(progress: Progress) -> None:
-            if progress.stage not in tasks:
-                tasks[progress.stage] = bars.add_task(progress.stage, total=progress.total, note="")
-            bars.update(tasks[progress.stage], completed=progress.done, total=progress.total, note=progress.note)  # type: ignore[arg-type]
-
-        yield show
 
 
 def _show(measured: Evaluation, written: tuple[Path, ...], *, as_json: bool) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,14 @@ _PACKAGED_WEIGHTS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedNetwork:
-    """A network ready to export: `module` in eval mode on the CPU, taking a tensor of `spec.input` with any batch."""
+    """A network ready to export: `module` in eval mode on the CPU, taking a tensor of `spec.input` with any batch.
+
+    `made_from` goes into a bundle's `built_with`: what else it was made from.
+    """
 
     module: nn.Module
     spec: NetworkSpec
+    made_from: Mapping[str, str] = field(default_factory=dict)
 
 
 def network_names() -> tuple[str, ...]:
