@@ -139,9 +139,9 @@ _DEFINITIONS = (
     "Pictures are as small as the formats make them: JPEG with Huffman tables of its own, WebP at its slowest, each "
     "also at half the side and enlarged again. An image that came as a JPEG survives that quality unchanged.",
     f"Narrow points are chosen by size alone, never by their loss on these images: at each cut the widest codes "
-    f"that are {NARROW_RATIO:g} times smaller than float32; of several bottlenecks likewise the one that sends most within "
-    f"{format_size(BOTTLENECK_BYTES)}. The JPEG that is as good has the fewest bytes of all with no greater loss, "
-    "luck included.",
+    f"that are {NARROW_RATIO:g} times smaller than float32; of several bottlenecks likewise the one that sends most "
+    f"within {format_size(BOTTLENECK_BYTES)}. The JPEG that is as good has the fewest bytes of all with no greater "
+    "loss, luck included.",
     "The earlier result: encoding on the unit, bytes at the line's rate less what headers take, decoding in the cloud. "
     "A unit is slower by multiplying its encoding time.",
 )

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from suture_models.bundle import Bundle
+from suture_models.bundle import MANIFEST_NAME, Bundle, open_bundle
 from suture_models.manifest import INPUT_CUT
-from suture_simulators.experiments.codec import Codecs, candidate_cuts
+from suture_protocol.codecs.zstd import ZstdCodec
+from suture_protocol.errors import BundleError, UsageError
+from suture_simulators.experiments.codec import Codecs, base_of, candidate_cuts, code_cut
 from suture_simulators.experiments.codec_answers import FLOAT, measure_cut, measure_input
 from suture_simulators.experiments.codec_desk import Desk
 from suture_simulators.experiments.codec_report import sections
 from suture_simulators.experiments.codec_rows import cut_rows
 from suture_simulators.experiments.codec_scores import figures
+from suture_simulators.experiments.codec_sizes import CHANGED, measure_sizes
 from suture_simulators.experiments.codec_ways import all_ways
 from suture_simulators.experiments.results import read
 from suture_simulators.experiments.store import RESULTS
@@ -167,3 +173,66 @@ def test_a_folder_that_is_no_label_leaves_the_truth_unknown(pneumonia_bundle: Bu
     kept = {name: path for name, path in three.images.items() if path.parent.name != "UNCLEAR"}
     two = dataclasses.replace(three, images=kept)
     assert sorted(Desk(pneumonia_bundle, tuple(kept), two).truth or ()) == [0, 1]
+
+
+class Forgetful(ZstdCodec):
+    """Calls itself lossless and loses the last code."""
+
+    def decode(self, payload: bytes | memoryview, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+        array = super().decode(payload, shape, dtype).copy()
+        array.flat[-1] ^= 1
+        return array
+
+
+def test_a_codec_that_is_not_exact_is_found_out(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings(tiny_bundle, pictures(tmp_path, ("any",), 2), tmp_path)
+    desk = Desk(tiny_bundle, tuple(chosen.images), chosen)
+    monkeypatch.setattr("suture_simulators.experiments.codec_sizes.offered", lambda *_: [ZstdCodec(), Forgetful()])
+    monkeypatch.setattr("suture_simulators.experiments.codec_answers.offered", lambda *_: [Forgetful()])
+    where = Point(network="tiny", device="here", rate_bps=0, rtt_s=0, scenario="sizes")
+    samples: list[Sample] = []
+    cut = candidate_cuts(tiny_bundle.manifest)[-1]
+    measure_sizes(desk, cut, where, samples.append, images=[0, 1], turns=1)
+    assert sum(sample.error == CHANGED for sample in samples) == 2
+    measure_cut(desk, cut, where, samples.append)
+    assert sum(sample.error == CHANGED for sample in samples) == 4
+
+
+def test_a_bottleneck_is_measured_where_its_codes_cross_and_beside_its_network(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    """The tiny network, one of its cuts said to be behind an encoder; its own answers are the reference."""
+    manifest = tiny_bundle.manifest
+    cut = next(cut for cut in candidate_cuts(manifest) if len(cut.boundary) == 1 and cut.id != INPUT_CUT)
+    graph = tuple(dataclasses.replace(n, op="aten.round.default") if n.name == cut.id else n for n in manifest.graph)
+    changed = dataclasses.replace(
+        manifest,
+        network=dataclasses.replace(manifest.network, name="tiny_bottleneck"),
+        graph=graph,
+        built_with={**manifest.built_with, "bottleneck_sha256": "0" * 64, "bottleneck_cut": cut.id},
+    )
+    folder = tmp_path / "squeezed"
+    shutil.copytree(tiny_bundle.path, folder)
+    (folder / MANIFEST_NAME).write_text(changed.to_json(), encoding="utf-8")
+    squeezed = open_bundle(folder)
+    alone = settings(squeezed, pictures(tmp_path / "images", ("any",), 3), tmp_path)
+    both = dataclasses.replace(alone, bundles={tiny_bundle.name: tiny_bundle.path, squeezed.name: folder})
+    assert code_cut(changed).id == cut.id
+    with pytest.raises(BundleError, match="no cut behind one"):
+        code_cut(manifest)
+    with pytest.raises(UsageError, match="give --network tiny as well"):
+        base_of(squeezed, alone)
+    assert base_of(tiny_bundle, both) is None
+    *_, last = Codecs().points(both)
+    assert last.network == "tiny_bottleneck"
+    samples: list[Sample] = []
+    notes = Codecs().measure(last, squeezed, samples.append, _nothing(), both)
+    assert (notes["base"], notes["cut"]) == ("tiny", cut.id)
+    assert {sample.codec for sample in samples} >= {"raw", "zstd"}
+    assert not any("@" in sample.codec for sample in samples)
+
+
+def _nothing() -> Results:
+    return Results(experiment="codec", facts={}, records=(), samples={}, complete=False)
