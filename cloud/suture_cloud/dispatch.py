@@ -122,7 +122,7 @@ class Dispatcher:
         Args:
             admitted: The request.
             payload: All its bytes.
-            deadline: On this dispatcher's clock; a request still waiting then is refused.
+            deadline: On this dispatcher's clock; a request that still waits then is refused at once.
 
         Raises:
             Refused: damaged payload, deadline passed, too many waiting, or the tail failed (code `internal`).
@@ -135,6 +135,7 @@ class Dispatcher:
             done=asyncio.get_running_loop().create_future(),
         )
         self._ahead[job] = None
+        expiry = self._expire_in_time(job)
         try:
             if admitted.start.codec == RawCodec.id:
                 await self._prepare(job)  # a copy of bytes: a turn in that line would cost more than it does
@@ -142,6 +143,8 @@ class Dispatcher:
                 self._enter(self._to_decode, job)
             return await job.done
         finally:
+            if expiry is not None:
+                expiry.cancel()
             self._to_decode.discard(job)
             self._to_run.discard(job)
             self._ahead.pop(job, None)
@@ -168,11 +171,19 @@ class Dispatcher:
 
     def _leave(self, job: _Job) -> bool:
         """Notes the wait; False where the job is no longer wanted."""
-        now = self._clock()
-        job.queue_s += now - job.since
-        if job.deadline is not None and now > job.deadline:
-            job.refuse(codes.DEADLINE, f"the deadline passed after {job.queue_s:.3f} s in the cloud's queue")
+        job.queue_s += self._clock() - job.since
         return not job.done.done()
+
+    def _expire_in_time(self, job: _Job) -> asyncio.TimerHandle | None:
+        """Has a job refused when its deadline passes, unless the executor has it by then: its memory goes at once."""
+        if job.deadline is None:
+            return None
+
+        def expire() -> None:
+            if job in self._ahead:
+                job.refuse(codes.DEADLINE, "the deadline passed while the request waited in this cloud")
+
+        return asyncio.get_running_loop().call_later(max(job.deadline - self._clock(), 0.0), expire)
 
     async def _decode_for_ever(self) -> None:
         while True:

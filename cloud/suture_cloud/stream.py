@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from suture_cloud.admission import Admitted, admit
+from suture_cloud.admission import admit
 from suture_cloud.budget import Budget
 from suture_cloud.dispatch import Dispatcher
 from suture_cloud.holdings import Holdings
+from suture_cloud.under_way import OpenRequest, OpenRequests
 from suture_protocol import codes
 from suture_protocol.errors import LinkError, ProtocolError, Refused
 from suture_protocol.events import (
-    Arrival,
     Cancel,
     Chunk,
     Event,
@@ -33,7 +34,7 @@ from suture_protocol.events import (
     Uploaded,
     Welcome,
 )
-from suture_protocol.limits import MAX_ARRIVALS, MAX_MESSAGE_CHARS
+from suture_protocol.limits import MAX_MESSAGE_CHARS
 from suture_protocol.outputs import to_named
 from suture_protocol.session import Session
 from suture_protocol.states import Role
@@ -62,18 +63,6 @@ class Services:
     load: Callable[[], Load] | None = None
 
 
-@dataclass(kw_only=True, slots=True)
-class _Open:
-    """A request admitted and not yet answered; times on the server's clock. `held_bytes` count in the budget."""
-
-    admitted: Admitted
-    held_bytes: int
-    began: float
-    received: float = 0.0
-    arrivals: list[Arrival] = field(default_factory=list)
-    task: asyncio.Task[None] | None = None
-
-
 class Stream:
     """Serves one session.
 
@@ -96,7 +85,7 @@ class Stream:
         self._read = read
         self._write = write
         self._session = Session(Role.CLOUD)
-        self._open: dict[int, _Open] = {}
+        self._open = OpenRequests(services.budget, self._expired)
         self._answers: set[asyncio.Task[None]] = set()
         self._writing = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -124,9 +113,7 @@ class Stream:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for request in self._open.values():
-                self._free(request)
-            self._open.clear()
+            self._open.close()
 
     def stop(self) -> None:
         """Takes no new requests, and ends the stream when those at work are answered."""
@@ -163,7 +150,7 @@ class Stream:
     async def _handle(self, told: Received, arrived: float) -> None:
         match told:
             case Chunk():
-                self._note_arrival(told, arrived)
+                self._open.note_arrival(told, arrived)
             case Uploaded():
                 self._begin_answer(told, arrived)
             case Start():
@@ -200,50 +187,45 @@ class Stream:
             if self._stopping.is_set():
                 raise Refused(codes.STOPPING, "this cloud is being stopped; finish on the unit or try another")
             admitted = admit(start, shared.holdings, allow_files=shared.allow_files)
-            if not shared.budget.take(admitted.memory_bytes):
+            if not self._open.begin(admitted, arrived):
                 raise Refused(codes.BUSY, "this cloud's memory for requests is taken; finish on the unit or try later")
         except Refused as refused:
             await self._refuse(start.request_id, refused.code, str(refused))
             return
-        self._open[start.request_id] = _Open(admitted=admitted, held_bytes=admitted.memory_bytes, began=arrived)
         self._idle.clear()
 
     def _load(self) -> Load | None:
         return None if self._services.load is None else self._services.load()
-
-    def _note_arrival(self, chunk: Chunk, arrived: float) -> None:
-        request = self._open.get(chunk.request_id)
-        if request is None:
-            return
-        arrival = Arrival(offset_end=chunk.offset + len(chunk.data), at_s=arrived - request.began)
-        if len(request.arrivals) < MAX_ARRIVALS:
-            request.arrivals.append(arrival)
-        else:
-            request.arrivals[-1] = arrival
 
     def _begin_answer(self, uploaded: Uploaded, arrived: float) -> None:
         request_id = uploaded.start.request_id
         request = self._open.get(request_id)
         if request is not None:
             request.received = arrived
-            request.task = asyncio.create_task(self._answer(request_id, request, uploaded.payload))
-            self._answers.add(request.task)
-            request.task.add_done_callback(self._answered)
+            self._work(request, self._answer(request_id, request, uploaded.payload))
 
-    async def _answer(self, request_id: int, request: _Open, payload: memoryview) -> None:
+    def _expired(self, request: OpenRequest, request_id: int) -> None:
+        text = "the deadline passed while the payload was on its way"
+        self._work(request, self._give_up(request_id, codes.DEADLINE, text))
+
+    def _work(self, request: OpenRequest, answering: Coroutine[Any, Any, None]) -> None:
+        request.task = asyncio.create_task(answering)
+        self._answers.add(request.task)
+        request.task.add_done_callback(self._answered)
+
+    async def _answer(self, request_id: int, request: OpenRequest, payload: memoryview) -> None:
         try:
             event = await self._result(request_id, request, payload)
-            self._open.pop(request_id, None)
+            self._open.answered(request_id)
             await self._send_answer(event, request_id)
         finally:
             # Not before it is written: a peer that reads no answers must not make this side keep more of them.
-            self._free(request)
+            self._open.free(request)
 
-    async def _result(self, request_id: int, request: _Open, payload: memoryview) -> Event:
-        deadline_s = request.admitted.start.deadline_s
-        deadline = request.began + deadline_s if deadline_s else None
+    async def _result(self, request_id: int, request: OpenRequest, payload: memoryview) -> Event:
+        run = self._services.dispatcher.run
         try:
-            result, timings = await self._services.dispatcher.run(request.admitted, payload, deadline=deadline)
+            result, timings = await run(request.admitted, payload, deadline=request.deadline)
             return Result(
                 request_id=request_id,
                 outputs=to_named(result.outputs),
@@ -271,19 +253,11 @@ class Stream:
             await self._refuse(request_id, codes.INTERNAL, "the cloud's answer cannot be sent; its log says why")
 
     async def _cancel(self, request_id: int) -> None:
-        request = self._open.pop(request_id, None)
-        if request is not None:
-            self._free(request)
-            if request.task is not None:
-                request.task.cancel()
+        request = self._open.give_up(request_id)
+        if request is not None and request.task is not None:
+            request.task.cancel()
         self._note_idle()
-        if request_id in self._session.in_flight:
-            await self._refuse(request_id, codes.CANCELLED, "cancelled as asked")
-
-    def _free(self, request: _Open) -> None:
-        """Gives back what it holds, once."""
-        self._services.budget.give_back(request.held_bytes)
-        request.held_bytes = 0
+        await self._give_up(request_id, codes.CANCELLED, "cancelled as asked")
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._answers.discard(task)
@@ -298,6 +272,13 @@ class Stream:
 
     async def _refuse(self, request_id: int, code: str, message: str) -> None:
         await self._send(_refusal(request_id, code, message))
+
+    async def _give_up(self, request_id: int, code: str, message: str) -> None:
+        """Refuses a request unless its answer was faster; that may stand in line to be written."""
+        with suppress(LinkError):
+            async with self._writing:
+                if request_id in self._session.in_flight:
+                    await self._write(self._session.send(_refusal(request_id, code, message)))
 
     async def _send(self, event: Event) -> None:
         async with self._writing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
@@ -27,6 +28,19 @@ CHANNEL_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     # A unit's way to its cloud is not a web request; a proxy from the environment would only be in the way.
     ("grpc.enable_http_proxy", 0),
 )
+
+
+#: What `CHANNEL_OPTIONS` has under this name, and the numbers that channels of their own may add to it.
+_MARK_OPTION: Final = "grpc.keepalive_timeout_ms"
+_MARKS: Final = 5_000
+_made = itertools.count(1)
+
+
+def marked_options() -> tuple[int, list[tuple[str, int]]]:
+    """Options of a channel whose socket `suture_edge.sockets` can find, and the mark to find it by."""
+    options = dict(CHANNEL_OPTIONS)
+    options[_MARK_OPTION] += next(_made) % _MARKS
+    return options[_MARK_OPTION], list(options.items())
 
 
 class ChannelFactory(Protocol):

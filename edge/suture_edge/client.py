@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 
@@ -17,11 +18,12 @@ from suture_edge.channels import ChannelFactory
 from suture_edge.connection import Connection
 from suture_edge.heartbeat import ProbeSample, Pulse, RttSample
 from suture_edge.results import CloudResult, LoadSample, PendingResult
+from suture_edge.sockets import Tuning
 from suture_edge.uploads import CloudRequest
 from suture_protocol import codes
 from suture_protocol.address import Address, parse_address
 from suture_protocol.errors import LinkError, Refused
-from suture_protocol.events import Welcome
+from suture_protocol.events import Priority, Welcome
 from suture_protocol.service import (
     PROFILE_METHOD,
     SERVICE,
@@ -48,6 +50,7 @@ class CloudClient:
         versions: The span of protocol versions to offer.
         pulse: The heartbeat's settings; None for none, and then a dead path is noticed only by time-outs.
         clock: Seconds, monotonic.
+        tuning: What to ask of the sockets, where the system allows it.
     """
 
     def __init__(
@@ -59,7 +62,9 @@ class CloudClient:
         versions: tuple[int, int] = (VERSION_MIN, VERSION_MAX),
         pulse: Pulse | None = Pulse(),  # noqa: B008 frozen
         clock: Callable[[], float] = time.monotonic,
+        tuning: Tuning = Tuning(),  # noqa: B008 frozen
     ) -> None:
+        self._tuning = tuning
         self.address = parse_address(address) if isinstance(address, str) else address
         self._channels = channels
         self._hello = hello(software_name or software(), version_min=versions[0], version_max=versions[1])
@@ -136,7 +141,7 @@ class CloudClient:
             self._drop()
             if self._closed.is_set():
                 raise LinkError(f"this client of the cloud at {self.address} is closed")
-            connection = Connection(self.address, self._channels, self._hello, self._pulse, self._clock)
+            connection = Connection(self.address, self._channels, self._hello, self._pulse, self._clock, self._tuning)
             with self._lock:
                 self._opening = connection
             try:
@@ -184,6 +189,17 @@ class CloudClient:
             ProtocolError: the request is malformed.
         """
         return self._connected().submit(request, timeout_s)
+
+    @contextmanager
+    def way(self, priority: Priority) -> Iterator[None]:
+        """While an urgent request is being made: routine ones hold back, so that it finds the path free."""
+        with self._lock:
+            connection = self._connection
+        if connection is None:
+            yield
+            return
+        with connection.way(priority):
+            yield
 
     def infer(self, request: CloudRequest, timeout_s: float = RESULT_TIMEOUT_S) -> CloudResult:
         """Sends a request and waits for its result.

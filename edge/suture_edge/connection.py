@@ -7,14 +7,15 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
-from suture_edge.channels import ChannelFactory
+from suture_edge.channels import ChannelFactory, marked_options
 from suture_edge.heartbeat import Heartbeat, ProbeSample, Pulse, RttSample
 from suture_edge.lane import BULK_BYTES, ROOM_WAIT_S, Lane
 from suture_edge.results import LoadSample, PendingResult
-from suture_edge.sockets import limit_unsent
+from suture_edge.sockets import Brake, Tuning, tune
 from suture_edge.uploads import CloudRequest
 from suture_protocol.address import Address
 from suture_protocol.errors import SutureError
@@ -35,8 +36,9 @@ class Connection:
     Urgent requests overtake waiting ones of the same lane; but what the transport has taken cannot be overtaken, and
     it takes megabytes. So urgent requests that meet bulk use an express lane, a session with a TCP connection of its
     own. It is opened when the first bulk is handed in: once the path is full, connecting takes several seconds. And
-    while an urgent one is on its way, the routine lane is held, since two TCP connections share a link evenly whatever
-    they carry; not for long, since an urgent one may wait in the cloud, too.
+    while an urgent one is being made or on its way, the routine lane is held, since two TCP connections share a link
+    evenly whatever they carry: it is given no further payload, and what the transport has taken is braked. Not for
+    long, since an urgent one may wait in the cloud, too.
 
     Args:
         address: The cloud's.
@@ -44,6 +46,7 @@ class Connection:
         hello: What to offer.
         pulse: The heartbeat's settings; None for none.
         clock: Seconds, monotonic.
+        tuning: What to ask of the lanes' sockets.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Connection:
         hello: Hello,
         pulse: Pulse | None,
         clock: Callable[[], float] = time.monotonic,
+        tuning: Tuning = Tuning(),  # noqa: B008 frozen
     ) -> None:
         self._address = address
         self._channels = channels
@@ -65,7 +69,13 @@ class Connection:
         self._held_until_s = -math.inf
         self._heartbeat: Heartbeat | None = None
         self._loads: deque[LoadSample] = deque(maxlen=_LOADS)
-        self._routine = Lane(channels.open(address), address, hello, self._routine_ended, clock, self._heard)
+        self._tuning = tuning
+        self._untuned: set[int] = set()
+        self._express_mark = 0
+        self._routine_mark, options = marked_options()
+        self._untuned.add(self._routine_mark)
+        self._brake = Brake(self._routine_mark)
+        self._routine = Lane(channels.open(address, options), address, hello, self._routine_ended, clock, self._heard)
         if pulse is not None:
             channel = channels.open(address)
             self._heartbeat = Heartbeat(
@@ -87,7 +97,7 @@ class Connection:
         until_s = self._clock() + timeout_s
         try:
             welcome = self._routine.call.wait_welcome(timeout_s)
-            limit_unsent(self._address)
+            self._tune(self._routine_mark)
             if self._heartbeat is not None:
                 self._heartbeat.start(max(until_s - self._clock(), 0.1))
         except SutureError:
@@ -127,13 +137,28 @@ class Connection:
         """
         if request.priority > Priority.ROUTINE:
             lane = self._express_lane() if self._routine.bulk_under_way() else self._routine
+            if lane is not self._routine:
+                self._tune(self._express_mark)
             return self._overtaking(lane, request, timeout_s)
         if len(request.payload) > BULK_BYTES:
             self._express_lane()
         return self._routine.submit(request, timeout_s)
 
+    @contextmanager
+    def way(self, priority: Priority) -> Iterator[None]:
+        """Keeps the path free for an urgent request that is being made: what fills it drains while its head runs."""
+        if priority <= Priority.ROUTINE:
+            yield
+            return
+        self._hold(1, self._clock() + _HOLD_S)
+        try:
+            yield
+        finally:
+            self._hold(-1)
+
     def close(self) -> None:
         """Ends it; what is in flight fails with a LinkError."""
+        self._brake.release()
         if self._heartbeat is not None:
             self._heartbeat.close()
         for lane in self._lanes():
@@ -147,7 +172,9 @@ class Connection:
         with self._lock:
             stale = self._express if self._express is not None and not self._express.alive else None
             if (self._express is None or stale is not None) and self._routine.alive:
-                channel = self._channels.open(self._address)
+                self._express_mark, options = marked_options()
+                self._untuned.add(self._express_mark)
+                channel = self._channels.open(self._address, options)
                 self._express = Lane(channel, self._address, self._hello, _express_ended, self._clock, self._heard)
             lane = self._express or self._routine
         if stale is not None:
@@ -172,6 +199,16 @@ class Connection:
             self._urgent += more
             self._held_until_s = max(self._held_until_s, until_s) if self._urgent else -math.inf
             self._routine.call.hold(self._held_until_s)
+            if not self._urgent:
+                self._brake.release()
+            elif more > 0 and self._tuning.brake and self._routine.only_bulk():
+                self._brake.pull(self._held_until_s - self._clock())
+
+    def _tune(self, mark: int) -> None:
+        """Once the lane's socket is there, and once only."""
+        if mark in self._untuned and (tuned := tune(mark, self._tuning)) is not None:
+            self._untuned.discard(mark)
+            _log.info("connection to the cloud at %s: %s", self._address, tuned)
 
     def _heard(self, load: Load, at_s: float, waited_s: float | None = None) -> None:
         with self._lock:

@@ -87,6 +87,12 @@ class Lane:
         with self._lock:
             return any(len(upload.request.payload) > BULK_BYTES for upload in self._in_flight)
 
+    def only_bulk(self) -> bool:
+        """Whether the path may be full of what has time: no urgent request is in flight on this lane."""
+        with self._lock:
+            sizes = [len(u.request.payload) for u in self._in_flight if u.request.priority <= Priority.ROUTINE]
+            return len(sizes) == len(self._in_flight) and any(size > BULK_BYTES for size in sizes)
+
     def submit(self, request: CloudRequest, timeout_s: float = ROOM_WAIT_S) -> PendingResult:
         """Puts a request on its way; waits while too many are, so that whoever makes them is held back.
 

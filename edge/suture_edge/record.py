@@ -30,11 +30,13 @@ class Inference:
 
     `weights` is `random` where the network was never trained, so that nobody reads a finding into its outputs.
     `note` says why an answer came from the edge although the cloud was asked. `emulated` says what slow device the
-    unit's times are of, where they are not this machine's own.
+    unit's times are of, where they are not this machine's own. `study_instance_uid` is for what gathers a study, and no
+    part of the JSON object.
     """
 
     path: str
     sop_instance_uid: str = ""
+    study_instance_uid: str = ""
     bundle: str = ""
     weights: str = ""
     cut: str = ""

@@ -42,6 +42,7 @@ class Recorder:
         return Inference(
             path=work.name,
             sop_instance_uid=work.picture.sop_instance_uid or "",
+            study_instance_uid=work.picture.study_instance_uid,
             bundle=self._bundle.digest,
             weights=spec.weights,
             cut=cut.id,

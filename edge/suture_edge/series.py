@@ -11,9 +11,9 @@ from suture_edge.settings import AUTO
 from suture_edge.unit import Begun, Unit
 from suture_models.picture import Picture
 
-#: Images begun and not finished. Three stages need three; one more covers the round trip, and each costs memory for
-#: its codes on both sides.
-IN_FLIGHT: Final = 4
+#: Images begun and not finished. Three stages need three; the others cover the round trip where the stages are short,
+#: and what one image takes longer than another. Each costs memory for its codes on both sides.
+IN_FLIGHT: Final = 8
 
 
 def infer_series(

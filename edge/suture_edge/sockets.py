@@ -1,64 +1,187 @@
 """What the operating system is asked for on the sockets that gRPC opens and gives nobody a handle of; best effort.
 
-TCP_NOTSENT_LOWAT (Linux, tcp(7)) bounds what a socket takes beyond what is on its way. Without it the kernel takes
-megabytes ahead on a slow link, and what is urgent, and a change of plan, wait behind them.
+- TCP_CONGESTION, BBR: where the system allows it, a pause or a lost packet does not slow the next upload down.
+- TCP_NOTSENT_LOWAT bounds what a socket takes beyond what is on its way. Without it the kernel takes megabytes ahead on
+  a slow link, and what is urgent, and a change of plan, wait behind them.
+- SO_MAX_PACING_RATE is a brake: what the kernel and gRPC have taken already cannot be called back, but it can be slowed
+  down to next to nothing until something urgent has passed on another connection.
+
+All are Linux's (tcp(7), socket(7)); elsewhere nothing is asked for.
+
+A socket is found by its *mark*: gRPC gives the kernel a channel's keepalive time-out as TCP_USER_TIMEOUT, so that a
+channel with a time-out of its own has a socket that can be told from all others of the process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
+import struct
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from suture_protocol.address import Address
+from suture_protocol.units import format_size
+
+_log = logging.getLogger(__name__)
 
 _DESCRIPTORS: Final = Path("/proc/self/fd")
-#: Number of the option where Python does not name it (linux/tcp.h).
+_IDLE_RESTART: Final = Path("/proc/sys/net/ipv4/tcp_slow_start_after_idle")
+#: Numbers of the options where Python does not name them (linux/tcp.h, asm-generic/socket.h).
+_TCP_CONGESTION: Final = getattr(socket, "TCP_CONGESTION", 13)
+_TCP_INFO: Final = getattr(socket, "TCP_INFO", 11)
 _TCP_NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
+_TCP_USER_TIMEOUT: Final = getattr(socket, "TCP_USER_TIMEOUT", 18)
+_SO_MAX_PACING_RATE: Final = 47
+_UNLIMITED: Final = 0xFFFFFFFF
+_NAME_BYTES: Final = 16
 #: Enough to keep any link of a unit busy until gRPC's thread writes again: 2.6 ms at 100 Mbit/s.
 UNSENT_BYTES: Final = 32 * 1024
-_MAPPED: Final = "::ffff:"
+#: Share of its rate that a braked connection keeps: one packet each 40 ms at 10 Mbit/s, so that it is awake soon after.
+BRAKED_SHARE: Final = 1 / 32
+_BRAKED_MIN_BYTES_PER_S: Final = 2_000
+#: Offsets in `struct tcp_info` (linux/tcp.h): snd_mss, rtt in µs, snd_cwnd; all u32.
+_SND_MSS, _RTT_US, _SND_CWND = 16, 68, 80
 
 
-def limit_unsent(address: Address, unsent_bytes: int = UNSENT_BYTES) -> int:
-    """Bounds what lies unsent in the kernel, for each TCP connection of this process to `address`.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tuning:
+    """What to ask for; None asks for nothing of the kind."""
+
+    congestion_control: str | None = "bbr"
+    unsent_bytes: int | None = UNSENT_BYTES
+    brake: bool = True
+
+
+#: Everything as the system has it.
+UNTUNED: Final = Tuning(congestion_control=None, unsent_bytes=None, brake=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tuned:
+    """What is in force on a socket after it was asked for, as the kernel says it."""
+
+    congestion_control: str
+    unsent_bytes: int
+
+    def __str__(self) -> str:
+        limit = "any amount" if self.unsent_bytes in (0, _UNLIMITED) else f"{format_size(self.unsent_bytes)} at most"
+        text = f"congestion control {self.congestion_control}, {limit} unsent in the kernel"
+        if self.congestion_control != "bbr" and _restarts_after_idle():
+            text += ", slow start after each pause (net.ipv4.tcp_slow_start_after_idle is 1)"
+        return text
+
+
+def tune(mark: int, tuning: Tuning) -> Tuned | None:
+    """Asks for `tuning` on the socket of that mark.
 
     Returns:
-        For how many connections; 0 where the system does not know how, or there is none.
+        What is in force then; None where there is no such socket, or the system does not tell.
     """
-    peers = _peers(address)
-    done = 0
-    with contextlib.suppress(OSError):
-        for entry in list(_DESCRIPTORS.iterdir()):
-            # A descriptor may be closed, or be something else, by the time it is looked at.
-            with contextlib.suppress(OSError, ValueError):
-                done += _limit(int(entry.name), peers, unsent_bytes)
-    return done
+    for connection in _marked(mark):
+        with connection:
+            if tuning.congestion_control is not None:
+                wanted = tuning.congestion_control.encode("ascii")
+                with contextlib.suppress(OSError):
+                    connection.setsockopt(socket.IPPROTO_TCP, _TCP_CONGESTION, wanted)
+            if tuning.unsent_bytes is not None:
+                with contextlib.suppress(OSError):
+                    connection.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, tuning.unsent_bytes)
+            with contextlib.suppress(OSError):
+                name = connection.getsockopt(socket.IPPROTO_TCP, _TCP_CONGESTION, _NAME_BYTES)
+                return Tuned(
+                    congestion_control=name.split(b"\0")[0].decode("ascii", "replace"),
+                    unsent_bytes=connection.getsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT) & _UNLIMITED,
+                )
+    return None
 
 
-def _limit(descriptor: int, peers: set[tuple[str, int]], unsent_bytes: int) -> bool:
-    """A duplicate shares the socket with the original, which stays gRPC's."""
-    copy = os.dup(descriptor)
+class Brake:
+    """Slows the socket of a mark down and lets it go again. From any thread; does nothing where it may not.
+
+    The kernel paces the socket at a small share of the rate it had; nothing is lost or reordered.
+    """
+
+    def __init__(self, mark: int) -> None:
+        self._mark = mark
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+
+    def pull(self, for_s: float) -> None:
+        """Slows down until `release`, and no longer than `for_s` from now."""
+        with self._lock:
+            before, self._timer = self._timer, threading.Timer(max(for_s, 0.0), lambda: self._let_go(timer))
+            timer = self._timer
+            timer.daemon = True
+            timer.start()
+            if before is None:
+                self._pace(braked=True)
+            else:
+                before.cancel()
+
+    def release(self) -> None:
+        """Lets go; nothing where it was not pulled."""
+        self._let_go(None)
+
+    def _let_go(self, timer: threading.Timer | None) -> None:
+        """For the timer that is over, if it is still the one that counts; for None in any case."""
+        with self._lock:
+            if self._timer is not None and timer in (None, self._timer):
+                self._timer.cancel()
+                self._timer = None
+                self._pace(braked=False)
+
+    def _pace(self, *, braked: bool) -> None:
+        for connection in _marked(self._mark):
+            with connection, contextlib.suppress(OSError):
+                limit = _braked_bytes_per_s(connection) if braked else _UNLIMITED
+                connection.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, struct.pack("=I", limit))
+
+
+def _braked_bytes_per_s(connection: socket.socket) -> int:
+    """A share of what the window allows in a round trip, which does not depend on how long it has been braked."""
+    info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 128)
+    mss, rtt_us, window = (struct.unpack_from("=I", info, at)[0] for at in (_SND_MSS, _RTT_US, _SND_CWND))
+    rate = window * mss / max(rtt_us / 1e6, 1e-6)
+    return int(min(max(BRAKED_SHARE * rate, _BRAKED_MIN_BYTES_PER_S), _UNLIMITED - 1))
+
+
+def _marked(mark: int) -> Iterator[socket.socket]:
+    """Duplicates of this process's TCP sockets of that mark, for the caller to close; the originals stay gRPC's."""
     try:
-        connection = socket.socket(fileno=copy)
-    except OSError:  # a file, a pipe
-        os.close(copy)
-        return False
-    with connection:
-        if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
-            return False
-        host, port = connection.getpeername()[:2]
-        if (str(host).removeprefix(_MAPPED), port) not in peers:
-            return False
-        connection.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, unsent_bytes)
-        return True
-
-
-def _peers(address: Address) -> set[tuple[str, int]]:
-    try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        entries = [int(entry.name) for entry in _DESCRIPTORS.iterdir()]
     except OSError:
-        return set()
-    return {(str(peer[0]), int(peer[1])) for *_, peer in found}
+        return
+    for descriptor in entries:
+        # A descriptor may be closed, or be something else, by the time it is looked at.
+        with contextlib.suppress(OSError):
+            copy = os.dup(descriptor)
+            try:
+                connection = socket.socket(fileno=copy)
+            except OSError:  # a file, a pipe
+                os.close(copy)
+                continue
+            if _has_mark(connection, mark):
+                yield connection
+            else:
+                connection.close()
+
+
+def _has_mark(connection: socket.socket, mark: int) -> bool:
+    if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
+        return False
+    try:
+        return bool(connection.getsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT) == mark)
+    except OSError:
+        return False
+
+
+def _restarts_after_idle() -> bool:
+    try:
+        return _IDLE_RESTART.read_text(encoding="ascii").strip() == "1"
+    except OSError:
+        return False

@@ -108,6 +108,10 @@ class Uplink:
             LinkError: there is no connection.
             SutureError: as `Planning.choose` and `CloudClient.submit`.
         """
+        with self._cloud.way(self._settings.priority):
+            return self._sent(work, cut)
+
+    def _sent(self, work: Work, cut: str) -> Flight | None:
         if self._cloud.welcome is None or (cut == AUTO and not self._planning.ready):
             self._reach.ensure()
         choice = self._planning.choose([work.image], work.preprocess_s) if cut == AUTO else None

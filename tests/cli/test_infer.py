@@ -10,6 +10,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 
 from suture.app import main
@@ -78,6 +79,33 @@ def test_where_the_time_went_fits_the_cut(by_cut: dict[str, Rows], pneumonia_bun
     last = by_cut["last"][-1]["timings_s"]
     assert last["head"] > 0
     assert last["transfer"] == last["tail"] == 0
+
+
+def test_a_study_of_slices_has_a_result_for_each_and_one_for_all(
+    command: Command, pneumonia_bundle: Bundle, pneumonia_cloud: CloudProcess, tmp_path: Path
+) -> None:
+    for number, chest in enumerate(CHESTS):
+        instance = pydicom.dcmread(chest)
+        instance.StudyInstanceUID = "2.25.77"
+        instance.SOPInstanceUID = instance.file_meta.MediaStorageSOPInstanceUID = f"2.25.77.{number}"
+        instance.save_as(tmp_path / f"{number}.dcm")
+    shutil.copy(CHESTS[0], tmp_path / "z_of_another_study.dcm")
+    given = ("--bundle", pneumonia_bundle.path, "--cloud", pneumonia_cloud.address, "--insecure", "--in-flight", "8")
+    *rows, study = command.rows("infer", tmp_path, *given, "--cut", middle_cut(pneumonia_bundle))
+    assert [Path(row["path"]).name for row in rows] == [path.name for path in sorted(tmp_path.iterdir())]
+    assert all(set(row) == FIELDS and row["where"] == "cloud" for row in rows)
+    slices = rows[:3]
+    worst = max(slices, key=lambda row: row["outputs"]["pneumonia"])
+    assert (study["study"], study["instances"], study["failed"]) == ("2.25.77", 3, 0)
+    assert study["bundle"] == pneumonia_bundle.digest
+    assert study["outputs"]["pneumonia"] == {
+        "highest": worst["outputs"]["pneumonia"],
+        "mean": pytest.approx(sum(row["outputs"]["pneumonia"] for row in slices) / 3),
+        "path": worst["path"],
+        "sop_instance_uid": worst["sop_instance_uid"],
+    }
+    said = command.run("infer", tmp_path, "--bundle", pneumonia_bundle.path, "--cut", "last").stdout.splitlines()
+    assert said[-1].startswith("study 2.25.77: 3 images; ")
 
 
 def test_a_directory_with_bad_files_names_each_with_its_reason_and_does_the_others(

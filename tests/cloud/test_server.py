@@ -24,7 +24,7 @@ from suture_models.bundle import Bundle
 from suture_protocol import version
 from suture_protocol.codecs.registry import codec_of, get_codec
 from suture_protocol.errors import Refused, UsageError
-from suture_protocol.events import Chunk, Event, Kind, Ping, Pong, Refusal, TensorHeader, Welcome
+from suture_protocol.events import Cancel, Chunk, Event, Kind, Ping, Pong, Refusal, TensorHeader, Welcome
 from suture_protocol.frames import decode, encode
 from suture_protocol.limits import MAX_EDGE_FRAME_BYTES
 from tests.cloud.harness import (
@@ -203,6 +203,55 @@ def test_memory_is_given_back_when_an_edge_vanishes(edge, cloud, bundle):
         other.infer(mid_request(bundle)[0])
     assert len(cloud.server._streams) <= 1
     until(lambda: cloud.server._services.budget.used_bytes == 0)
+
+
+def test_what_waits_goes_with_its_edge(edge, cloud, bundle):
+    cloud.executor.hold()
+    edge.submit(wide_request(bundle))
+    assert cloud.executor.started.wait(10)
+    for _ in range(3):
+        edge.submit(wide_request(bundle))
+    until(lambda: len(cloud.server._dispatcher._to_run) == 3)
+    edge.close()
+    until(lambda: cloud.server._services.budget.used_bytes == 0)
+    assert len(cloud.server._dispatcher._to_run) == 0
+    cloud.executor.let_go()
+    with CloudClient(cloud.address, PlainChannels(insecure=True), pulse=None) as other:
+        other.connect()
+        other.infer(mid_request(bundle)[0])
+    assert sum(map(len, cloud.executor.ran)) == 2  # the one that was with the executor already, and the other's
+
+
+def _uploading(cloud: RunningCloud, *frames: bytes) -> tuple[grpc.Channel, Iterator[bytes], threading.Event]:
+    """A session that has sent these frames and sends nothing more until it is told to end."""
+    over = threading.Event()
+
+    def sent() -> Iterator[bytes]:
+        yield from frames
+        over.wait(20)
+
+    channel = grpc.insecure_channel(str(cloud.address))
+    return channel, channel.stream_stream("/suture.v1.Suture/Session")(sent(), timeout=20), over
+
+
+@pytest.mark.parametrize(
+    ("how", "code"), [("cancelled", "cancelled"), ("past its deadline", "deadline"), ("of a peer that is gone", "")]
+)
+def test_an_upload_half_way_is_given_up_at_once_and_its_memory_is_free(cloud, bundle, how, code):
+    request = wide_request(bundle, deadline_s=0.05 if code == "deadline" else 0.0)
+    frames = [HELLO, *_raw(request), *([encode(Cancel(request_id=1))] if code == "cancelled" else [])]
+    budget = cloud.server._services.budget
+    channel, answers, over = _uploading(cloud, *frames)
+    with channel:
+        assert isinstance(decode(next(answers)), Welcome)
+        if code:
+            refusal = decode(next(answers))
+            assert (refusal.request_id, refusal.code) == (1, code)
+        else:
+            until(lambda: budget.used_bytes > 0)
+            answers.cancel()
+        until(lambda: budget.used_bytes == 0)
+        over.set()
 
 
 def test_two_bundles_are_served_side_by_side(tmp_path):

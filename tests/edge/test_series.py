@@ -5,21 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
 from suture_edge.heads import Heads
 from suture_edge.record import Inference
 from suture_edge.series import infer_series
-from suture_edge.unit import Unit
+from suture_edge.unit import Unit, UnitSettings
 from suture_models.bundle import Bundle
 from suture_models.manifest import LAST_CUT
 from suture_models.picture import Picture
 from suture_protocol.errors import InputRefused
-from tests.cloud.harness import SIDE, NumpyEngine, RunningCloud, until, write_bundle
+from suture_protocol.events import Priority
+from tests.cloud.harness import SIDE, NumpyEngine, NumpyHead, RunningCloud, until, wide_request, write_bundle
 
 COUNT = 7
 
@@ -156,6 +159,45 @@ def test_what_is_under_way_is_cancelled_where_the_source_fails(unit: Unit, cloud
     assert after.where == "cloud"
     # The first was with the executor already; the second was taken out of the line.
     assert sum(map(len, cloud.executor.ran)) <= 2
+
+
+class WaitingEngine(NumpyEngine):
+    """Its heads wait to be let go."""
+
+    def __init__(self) -> None:
+        self.running, self.go = threading.Event(), threading.Event()
+
+    def load(self, *given: Any, **more: Any) -> NumpyHead:
+        made = super().load(*given, **more)
+        run = made.run
+
+        def waiting(image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+            self.running.set()
+            assert self.go.wait(10)
+            return run(image)
+
+        made.run = waiting  # type: ignore[method-assign]
+        return made
+
+
+def test_routine_images_hold_back_while_the_head_of_an_urgent_one_runs(
+    bundle: Bundle, cloud: RunningCloud, client: CloudClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    engine = WaitingEngine()
+    client.connect()
+    urgent = Unit(Heads(bundle, engine, bundle.manifest.variants[0]), client, UnitSettings(priority=Priority.STAT))
+    done: list[Inference] = []
+    thread = threading.Thread(target=lambda: done.append(urgent.infer("urgent", lambda: picture(1), "mid")))
+    thread.start()
+    assert engine.running.wait(10)
+    routine = client.submit(wide_request(bundle))
+    engine.go.set()
+    thread.join(20)
+    routine.wait(20)
+    urgent.close()
+    assert [record.where for record in done] == ["cloud"]
+    assert [batch[0].cut_id for batch in cloud.executor.ran] == ["mid", "wide"]
 
 
 def test_no_images_and_no_room(unit: Unit) -> None:

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
-from suture_edge.sockets import UNSENT_BYTES, limit_unsent
+from suture_edge.sockets import UNSENT_BYTES, UNTUNED, Brake, Tuning, tune
+from suture_models.bundle import Bundle
 from suture_protocol.address import Address
-from tests.cloud.harness import RunningCloud, mid_request, write_bundle
+from suture_protocol.events import Priority
+from tests.cloud.harness import RunningCloud, bulk_request, mid_request, until, write_bundle
 
-NOTSENT_LOWAT = 25
+NOTSENT_LOWAT, USER_TIMEOUT = 25, 18
+MAX_PACING_RATE = 47
+UNLIMITED = 0xFFFFFFFF
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="TCP_NOTSENT_LOWAT is asked for on Linux only")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sockets are tuned on Linux only")
 
 
-def limits(address: Address) -> list[int]:
-    """The option on each TCP connection of this process to `address`."""
-    found = []
-    for entry in Path("/proc/self/fd").iterdir():
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return write_bundle(tmp_path / "bundle")
+
+
+def connections(address: Address) -> Iterator[socket.socket]:
+    """Each TCP connection of this process to `address`."""
+    for entry in list(Path("/proc/self/fd").iterdir()):
         try:
             copy = os.dup(int(entry.name))
         except OSError:
@@ -36,34 +47,107 @@ def limits(address: Address) -> list[int]:
         with connection:
             try:
                 peer = connection.getpeername()
-                if isinstance(peer, tuple) and peer[1] == address.port:
-                    found.append(connection.getsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT))
             except OSError:
                 continue
-    return found
+            if isinstance(peer, tuple) and peer[1] == address.port:
+                yield connection
 
 
-def test_the_routine_connection_holds_little_unsent(tmp_path: Path) -> None:
-    bundle = write_bundle(tmp_path / "bundle")
-    with RunningCloud(bundle) as cloud, CloudClient(str(cloud.address), PlainChannels(insecure=True)) as client:
-        client.connect()
-        assert UNSENT_BYTES in limits(cloud.address)
-        before = len(os.listdir("/proc/self/fd"))
-        done = limit_unsent(cloud.address)
-        assert len(os.listdir("/proc/self/fd")) == before
-        assert limits(cloud.address) == [UNSENT_BYTES] * done
-        client.infer(mid_request(bundle)[0])
+def unsent(connection: socket.socket) -> int:
+    return connection.getsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT)
 
 
-def test_other_connections_are_left_alone() -> None:
+def pace(connection: socket.socket) -> int:
+    return int(struct.unpack("=I", connection.getsockopt(socket.SOL_SOCKET, MAX_PACING_RATE, 4))[0])
+
+
+def braked(address: Address) -> int:
+    """How many connections are."""
+    return sum(pace(connection) < UNLIMITED for connection in connections(address))
+
+
+@contextmanager
+def pair(mark: int) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two connections to one server, of which the first has the mark."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            assert limit_unsent(Address(host="127.0.0.1", port=port + 1 if port < 65535 else 1024)) == 0
-            assert connection.getsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT) != UNSENT_BYTES
-            assert limit_unsent(Address(host="127.0.0.1", port=port)) == 1
-            assert connection.getsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT) == UNSENT_BYTES
+        address = server.getsockname()
+        with socket.create_connection(address) as first, socket.create_connection(address) as second:
+            first.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, mark)
+            yield first, second
 
 
-def test_a_name_that_nobody_knows_is_no_error() -> None:
-    assert limit_unsent(Address(host="nowhere.invalid", port=7000)) == 0
+def test_the_lanes_hold_little_unsent_and_the_session_tells_what_is_in_force(bundle: Bundle) -> None:
+    with RunningCloud(bundle) as cloud, CloudClient(cloud.address, PlainChannels(insecure=True)) as client:
+        client.connect()
+        assert [unsent(c) for c in connections(cloud.address)].count(UNSENT_BYTES) == 1
+        before = len(os.listdir("/proc/self/fd"))
+        client.infer(mid_request(bundle)[0])
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_an_untuned_client_leaves_its_sockets_as_they_are(bundle: Bundle) -> None:
+    with (
+        RunningCloud(bundle) as cloud,
+        CloudClient(cloud.address, PlainChannels(insecure=True), tuning=UNTUNED) as client,
+    ):
+        client.connect()
+        assert UNSENT_BYTES not in [unsent(c) for c in connections(cloud.address)]
+
+
+def test_only_the_marked_socket_is_tuned_and_what_is_in_force_is_told() -> None:
+    with pair(12_345) as (first, second):
+        assert tune(12_346, Tuning()) is None
+        told = tune(12_345, Tuning(congestion_control="reno"))
+        assert told is not None
+        assert (unsent(first), told.unsent_bytes) == (UNSENT_BYTES, UNSENT_BYTES)
+        assert unsent(second) != UNSENT_BYTES
+        assert "reno" in str(told)
+        assert "32.8 KB" in str(told)
+        # What the system does not have is no error; what it has instead is told.
+        assert tune(12_345, Tuning(congestion_control="nonesuch")) == told
+
+
+def test_a_brake_slows_one_socket_and_lets_it_go() -> None:
+    with pair(12_345) as (first, second):
+        brake = Brake(12_345)
+        brake.pull(60)
+        assert pace(first) < UNLIMITED
+        assert pace(second) == UNLIMITED
+        brake.pull(60)
+        brake.release()
+        assert pace(first) == UNLIMITED
+        brake.release()
+
+
+def test_a_brake_that_nobody_lets_go_ends_by_itself() -> None:
+    with pair(12_345) as (first, _):
+        Brake(12_345).pull(0.01)
+        until(lambda: pace(first) == UNLIMITED)
+
+
+def test_what_cannot_be_found_cannot_be_braked() -> None:
+    brake = Brake(1)
+    brake.pull(60)
+    brake.release()
+
+
+def test_bulk_is_braked_while_an_urgent_request_is_made_and_on_its_way(bundle: Bundle) -> None:
+    with (
+        RunningCloud(bundle) as cloud,
+        CloudClient(cloud.address, PlainChannels(insecure=True), pulse=None) as client,
+    ):
+        client.connect()
+        with client.way(Priority.STAT):
+            assert braked(cloud.address) == 0  # nothing large is on its way
+        cloud.executor.hold()
+        bulk = client.submit(bulk_request(bundle))
+        with client.way(Priority.ROUTINE):
+            assert braked(cloud.address) == 0
+        with client.way(Priority.STAT):
+            assert braked(cloud.address) == 1
+            urgent = client.submit(mid_request(bundle, priority=Priority.STAT)[0])
+        assert braked(cloud.address) == 1
+        cloud.executor.let_go()
+        urgent.wait(10)
+        until(lambda: braked(cloud.address) == 0)
+        bulk.wait(10)

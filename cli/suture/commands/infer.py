@@ -29,11 +29,14 @@ from suture.units import (
 
 if TYPE_CHECKING:
     from suture_edge.record import Inference
+    from suture_edge.studies import Finding, StudyResult
     from suture_edge.unit import Unit
     from suture_models.picture import Picture
     from suture_protocol.errors import InputRefused
 
 SOME_REFUSED = 1
+#: Numbers of a study that a person is told.
+_FINDINGS = 2
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +47,7 @@ def register(app: typer.Typer) -> None:
             "suture infer study/ --bundle bundles/pneumonia_mobilenet_v2 --cloud 127.0.0.1:7000 --insecure",
             "suture infer chest.dcm --bundle bundles/pneumonia_mobilenet_v2 --cut last",
             "suture infer chest.dcm --bundle bundles/pneumonia_mobilenet_v2 --cloud 127.0.0.1:7000 --insecure --cut 0",
-            "suture infer series/ --bundle bundles/unet --cloud 127.0.0.1:7000 --insecure --in-flight 4",
+            "suture infer series/ --bundle bundles/unet --cloud 127.0.0.1:7000 --insecure --in-flight 8",
             "suture infer *.dcm --bundle bundles/unet --cloud 127.0.0.1:7000 --insecure --out masks/ --json",
         ),
     )(infer)
@@ -70,20 +73,22 @@ def infer(
     memory: Annotated[str | None, typer.Option(help=MEMORY_HELP)] = None,
     power: Annotated[str | None, typer.Option(metavar="DEVICE", help=POWER_HELP)] = None,
     in_flight: Annotated[
-        int, typer.Option(min=1, max=64, help="Images under way at once: 4 makes a series a pipeline.")
+        int, typer.Option(min=1, max=64, help="Images under way at once: 8 makes a series a pipeline.")
     ] = 1,
     out: Annotated[Path | None, typer.Option(help="Directory for masks.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="No TLS; loopback and 198.18.0.0/15 only.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per instance, on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per instance and study, on stdout.")] = False,
 ) -> None:
     """Infer on files or directories; the cut is planned from measured figures unless it is forced.
 
     Directories are walked; what cannot be read is refused with a reason, the others go on, and the exit status is 1.
+    A study of several images is told of as a whole, too, when all are done.
     Where the cloud cannot be reached or declines, this machine finishes alone and says so.
     """
     import logging
 
     from suture_edge.series import infer_series
+    from suture_edge.studies import Studies
     from suture_edge.unit import Unit, UnitSettings
 
     # What the link does is told with the instance that it concerns.
@@ -100,7 +105,7 @@ def infer(
         codec=codec,
     )
     heads = open_variants(bundle, engine, precision, threads, slow)
-    refused = 0
+    refused, studies = 0, Studies()
     with in_force(device, heads[0]) as said, profiling_bar() as progress:
         factor = 1.0 if device is None else device.factor
         settings = UnitSettings(
@@ -117,7 +122,10 @@ def infer(
             unit.check(cut)
             for found in infer_series(unit, _inputs(unit, paths), cut, in_flight=in_flight):
                 refused += bool(found.error)
+                studies.add(found)
                 write_json(found.to_json()) if as_json else show(found)
+            for study in studies.results():
+                write_json(study.to_json()) if as_json else show_study(study)
         finally:
             unit.close()
             if client is not None:
@@ -142,6 +150,20 @@ def show(found: Inference) -> None:
         stderr_console().print(
             f"suture: {found.path}: finished on the edge: {found.note}", markup=False, soft_wrap=True
         )
+
+
+def show_study(study: StudyResult) -> None:
+    """A study for a person: a line on stdout with its highest numbers and where they are."""
+    told = [f"{name} {f.highest:.3f} at most, in {f.path}, {f.mean:.3f} on average" for name, f in _likeliest(study)]
+    line = f"study {study.study}: {study.instances} images"
+    line += f", {study.failed} without a finding" if study.failed else ""
+    if study.weights == "random":
+        told.append("[random weights: no finding]")
+    stdout_console().print("; ".join([line, *told]), markup=False, soft_wrap=True)
+
+
+def _likeliest(study: StudyResult) -> list[tuple[str, Finding]]:
+    return sorted(study.outputs.items(), key=lambda one: -one[1].highest)[:_FINDINGS]
 
 
 def summary(outputs: dict[str, Any]) -> str:

@@ -27,7 +27,7 @@ from suture_protocol.codecs.base import Codec
 from suture_protocol.errors import LinkError, SutureError
 from suture_protocol.events import Load
 from suture_simulators.experiments.station import HEADS_KEPT, OpenedNetwork
-from suture_simulators.experiments.ways import as_picture
+from suture_simulators.experiments.ways import PINNED, as_picture
 
 if TYPE_CHECKING:
     from suture_simulators.experiments.station import Station
@@ -164,7 +164,7 @@ class Member:
         self.end()
         for cut_id in cuts:
             self._heads.prepare(self._heads.bundle.cut(cut_id)).run(self._study.image)
-        client = self._client = CloudClient(self._address, PlainChannels(insecure=True))
+        client = self._client = CloudClient(self._address, PlainChannels(insecure=True), tuning=PINNED)
         client.ensure_connected(_CONNECT_S)
         settings = dataclasses.replace(self._settings, codec=codec or None)
         heard = CloudLoad(seed=load) if isinstance(load, int) else LastHeard()

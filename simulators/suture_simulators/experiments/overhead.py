@@ -8,7 +8,8 @@ is no part of it. Parts, by scenario:
 - `idle`: the same after five seconds of silence.
 - `lossy`: the same with 1 % of packets lost at random, at the longest round trip.
 - `series`: forty images one by one and as a pipeline, on a line that takes as long for one as the slower side.
-- `stat`: an urgent image on a link that is idle, and on one that routine images saturate.
+- `stat`: an urgent image on a link that is idle, and on one that routine images saturate; that again on a connection
+  whose sockets are as the system makes them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from suture_edge.series import IN_FLIGHT
 from suture_models.manifest import LAST_CUT, Cut, Manifest
 from suture_simulators.experiments.reported import Reported
 from suture_simulators.experiments.sampling import sample_of
@@ -33,7 +35,6 @@ SIZES_BYTES: Final = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 IDLE_S: Final = 5.0
 LOSS: Final = 0.01
 SLICES: Final = 40
-QUICK_SLICES: Final = 10
 #: A cut whose samples took so long together gets no further ones at a point, once it has `_SAMPLES_MIN`.
 _ARM_BUDGET_S: Final = 6.0
 _SAMPLES_MIN: Final = 3
@@ -76,7 +77,7 @@ class Overhead(Reported):
         edge, cloud = bench.profiles(point.network, point.device)
         if point.scenario == "series":
             cut, stage_s = _balanced(point, bench)
-            return 3.0 + _turns(settings) * _slices(settings) * (1.5 * stage_s + _alone_s(cut, point, bench))
+            return 3.0 + _turns(settings) * SLICES * (1.5 * stage_s + _alone_s(cut, point, bench))
         total_s = 3.0
         for cut in _cuts(point, bench, settings):
             one_s = edge.cuts[cut.id].compute_s + cloud.cuts[cut.id].compute_s
@@ -142,13 +143,13 @@ def _singles(point: Point, bench: Bench, record: Record, settings: Settings) -> 
 
 
 def _stat(point: Point, bench: Bench, record: Record, settings: Settings) -> Mapping[str, Any]:
-    """An urgent image alone and beside routine ones, both at the cut nearest to 30 KB; routine ones are the largest."""
+    """An urgent image at the cut nearest to 30 KB, alone and beside routine ones of the largest."""
     sized = sized_cuts(bench.bundles[point.network].manifest)
     cut, routine = sized[min(1, len(sized) - 1)].id, sized[-1].id
     bench.warm_tails(point, {cut: CODEC, routine: CODEC}, seed=settings.seed)
     bench.ask("prepare", cuts=[cut, routine])
     answer = bench.ask("stat", cut=cut, routine=routine, codec=CODEC, count=max(settings.samples, _SAMPLES_MIN))
-    for arm in ("idle", "busy"):
+    for arm in ("idle", "busy", "untuned"):
         for turn, took in enumerate(answer[arm]):
             record(sample_of(took, point, arm, turn, 0.0))
     kept = {name: answer[name] for name in ("routine_done", "routine_failed", "routine_bytes")}
@@ -162,10 +163,10 @@ def _series(point: Point, bench: Bench, record: Record, settings: Settings) -> M
     bench.ask("prepare", cuts=[cut.id])
     rate_bps = 8 * cut.bytes_codes / (stage_s * TCP_PAYLOAD_SHARE)
     bench.hold(rate_bps=rate_bps, rtt_s=point.rtt_s, seed=settings.seed)
-    bench.ask("series", cut=cut.id, codec=CODEC, count=5, in_flight=4)
+    bench.ask("series", cut=cut.id, codec=CODEC, count=5, in_flight=IN_FLIGHT)
     for turn in range(_turns(settings)):
-        for arm, in_flight in (("one_by_one", 1), ("pipeline", 4)):
-            found = bench.ask("series", cut=cut.id, codec=CODEC, count=_slices(settings), in_flight=in_flight)
+        for arm, in_flight in (("one_by_one", 1), ("pipeline", IN_FLIGHT)):
+            found = bench.ask("series", cut=cut.id, codec=CODEC, count=SLICES, in_flight=in_flight)
             record(
                 Sample(
                     point=point.key,
@@ -177,10 +178,10 @@ def _series(point: Point, bench: Bench, record: Record, settings: Settings) -> M
                     payload_bytes=found["payload_bytes"],
                     where="cloud",
                     steps_s=found["steps_s"],
-                    extra={"slices": _slices(settings), "rate_bps": rate_bps},
+                    extra={"slices": SLICES, "in_flight": in_flight, "rate_bps": rate_bps},
                 )
             )
-    return {"cut": cut.id, "rate_bps": rate_bps, "slices": _slices(settings)}
+    return {"cut": cut.id, "rate_bps": rate_bps, "slices": SLICES}
 
 
 def _balanced(point: Point, bench: Bench) -> tuple[Cut, float]:
@@ -199,10 +200,6 @@ def _alone_s(cut: Cut, point: Point, bench: Bench) -> float:
     edge, cloud = bench.profiles(point.network, point.device)
     both_s = edge.cuts[cut.id].compute_s + cloud.cuts[cut.id].compute_s
     return both_s + max(edge.cuts[cut.id].compute_s, cloud.cuts[cut.id].compute_s) + point.rtt_s
-
-
-def _slices(settings: Settings) -> int:
-    return QUICK_SLICES if settings.quick else SLICES
 
 
 def _turns(settings: Settings) -> int:

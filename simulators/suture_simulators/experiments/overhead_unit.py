@@ -5,12 +5,14 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
+from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
 from suture_edge.series import infer_series
+from suture_edge.sockets import UNTUNED
 from suture_edge.uploads import CloudRequest
 from suture_protocol.errors import LinkError, SutureError
 from suture_simulators.experiments.ways import TIMEOUT_S, Ways
@@ -47,31 +49,41 @@ def series(ways: Ways, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stat(ways: Ways, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Urgent images on the idle link, then as many while routine requests saturate it.
+    """Urgent images on the idle link, then as many while routine requests saturate it, then that on untuned sockets.
 
     Returns:
-        The outcomes of both as plain data, and what became of the routine requests.
+        The outcomes of all as plain data, and what became of the routine requests on the tuned ones.
 
     Raises:
         LinkError: an urgent image did not come back.
     """
-    urgent = [lambda: asdict(ways.urgent(given["cut"], given["codec"]))] * given["count"]
-    idle = [_after(_PAUSE_S, ask) for ask in urgent]
-    with Routine(ways.client, ways.request(given["routine"], given["codec"])) as routine:
-        time.sleep(_FILL_S)
-        busy = [_after(_PAUSE_S, ask) for ask in urgent]
+    idle = _urgent(ways, given)
+    busy, routine = _beside_routine(ways, given)
+    with CloudClient(ways.client.address, PlainChannels(insecure=True), tuning=UNTUNED) as plain:
+        plain.connect(TIMEOUT_S)
+        untuned, _ = _beside_routine(ways.over(plain), given)
     return {
         "idle": idle,
         "busy": busy,
+        "untuned": untuned,
         "routine_done": routine.done,
         "routine_failed": routine.failed,
         "routine_bytes": len(routine.request.payload),
     }
 
 
-def _after(pause_s: float, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    time.sleep(pause_s)
-    return ask()
+def _urgent(ways: Ways, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for _ in range(given["count"]):
+        time.sleep(_PAUSE_S)
+        found.append(asdict(ways.urgent(given["cut"], given["codec"])))
+    return found
+
+
+def _beside_routine(ways: Ways, given: Mapping[str, Any]) -> tuple[list[dict[str, Any]], Routine]:
+    with Routine(ways.client, ways.request(given["routine"], given["codec"])) as routine:
+        time.sleep(_FILL_S)
+        return _urgent(ways, given), routine
 
 
 class Routine:

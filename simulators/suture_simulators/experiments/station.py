@@ -30,7 +30,7 @@ from suture_simulators.device import emulate
 from suture_simulators.experiments import pictures
 from suture_simulators.experiments.local import LocalEngine, local_engines
 from suture_simulators.experiments.types import Report
-from suture_simulators.experiments.ways import TIMEOUT_S, Prepared, Ways
+from suture_simulators.experiments.ways import PINNED, TIMEOUT_S, Prepared, Ways
 
 if TYPE_CHECKING:
     from suture_simulators.experiments.fleet_unit import Member
@@ -231,7 +231,7 @@ class Station:
         self.client.close()
 
     def _new_client(self) -> CloudClient:
-        return CloudClient(self._address, PlainChannels(insecure=True))
+        return CloudClient(self._address, PlainChannels(insecure=True), tuning=PINNED)
 
     def _opened(self) -> OpenedNetwork:
         if self.network is None:

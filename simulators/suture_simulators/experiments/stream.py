@@ -25,6 +25,7 @@ from suture_partitioner.link import LinkEstimator
 from suture_protocol.errors import LinkError, SutureError
 from suture_simulators.experiments.clairvoyant import Foresight, foresight_from_json
 from suture_simulators.experiments.pictures import read_image
+from suture_simulators.experiments.ways import PINNED
 
 if TYPE_CHECKING:
     from suture_simulators.experiments.station import Station
@@ -81,7 +82,7 @@ class Stream:
             raise ValueError("no network is open")
         self._study = station.study(image)
         self._path = station.path(image)
-        self._client = CloudClient(station.client.address, PlainChannels(insecure=True))
+        self._client = CloudClient(station.client.address, PlainChannels(insecure=True), tuning=PINNED)
         opened = station.network.heads
         # A maker of its own: what moving the cut costs is part of what is measured.
         self._made_bytes: dict[str, int] = {}

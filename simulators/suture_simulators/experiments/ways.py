@@ -16,6 +16,7 @@ from suture_edge.heads import Heads
 from suture_edge.outputs import readable
 from suture_edge.settings import AUTO
 from suture_edge.slowdown import Slowdown
+from suture_edge.sockets import Tuning
 from suture_edge.unit import Unit, UnitSettings
 from suture_edge.uploads import CloudRequest, request_of
 from suture_models.manifest import INPUT_CUT, LAST_CUT, NetworkSpec
@@ -28,6 +29,8 @@ from suture_protocol.errors import LinkError, SutureError
 from suture_protocol.events import Priority, TensorHeader
 from suture_protocol.service import FILE_CODEC
 
+#: A client's sockets here: the congestion control is the link's, which is recorded.
+PINNED: Final = Tuning(congestion_control=None)
 #: A full-size DICOM file takes 33 s at 1 Mbit/s.
 TIMEOUT_S: Final = 180.0
 
@@ -84,6 +87,7 @@ class Ways:
         check = preprocess(self._picture, spec)
         if not np.array_equal(check, study.image):
             raise SutureError(f"{study.name}: the preprocessed image does not stay as it is when preprocessed again")
+        self._open_file = open_file
         self._settings = settings
         self._by_codec: dict[tuple[str, tuple[tuple[str, str], ...]], Unit] = {}
         self._link = LinkEstimator()
@@ -114,6 +118,10 @@ class Ways:
     def picture(self) -> Picture:
         """The study as a picture that preprocessing leaves as it is."""
         return self._picture
+
+    def over(self, client: CloudClient) -> Ways:
+        """The same ways over another connection."""
+        return Ways(self._heads, client, self._study, self._slow, self._settings, self._open_file)
 
     def with_codec(self, codec: str) -> Unit:
         """The unit that sends with this codec."""
