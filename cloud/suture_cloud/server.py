@@ -47,6 +47,8 @@ _OPTIONS: Final = (
     ("grpc.max_metadata_size", 16 * 1024),
     # A unit has a session and a heartbeat, each on a connection of its own; the rest is room for people's tools.
     ("grpc.max_concurrent_streams", 16),
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1 << 20),
     # Units ping every 3 s, also while they have no call, to keep NAT entries and notice dead paths; gRPC's default
     # takes that for abuse (one ping in 5 minutes) and closes the connection with GOAWAY.
     ("grpc.keepalive_permit_without_calls", 1),
