@@ -157,4 +157,9 @@ def test_steps_are_told_in_order(network, tmp_path):
     told: list[str] = []
     build_bundle(network, images(2), Path(tmp_path) / "bundle", ONNX_ONLY, told.append)
     assert told[:3] == ["exporting", "writing the interchange graph", "calibrating"]
-    assert told[3:] == ["ONNX Runtime: preparing", "ONNX Runtime: quantising for processors of class vnni"]
+    assert told[3:5] == ["ONNX Runtime: preparing", "ONNX Runtime: quantising for processors of class vnni"]
+    tensors = len(told) - 6
+    assert told[5:] == [
+        "codec tables: what the answer depends on",
+        *(f"codec tables: tensor {done} of {tensors}" for done in range(1, tensors + 1)),
+    ]
