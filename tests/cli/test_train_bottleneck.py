@@ -1,4 +1,4 @@
-"""`suture train bottleneck` and `suture build --bottleneck`, and the committed bottleneck through head, codes and tail."""
+"""`suture train bottleneck`, `suture build --bottleneck`, and the committed bottleneck through head, codes and tail."""
 
 from __future__ import annotations
 
