@@ -197,7 +197,8 @@ def _verdicts(points: Sequence[Arm], rivals: Sequence[Arm], truth: Truth) -> lis
             lines.append(f"- {point.name} is itself dominated by: {', '.join(beating)}.")
         kinds = {kind: [r for r in rivals if r.rival == kind] for kind in dict.fromkeys(r.rival for r in rivals)}
         lines += [f"- {_verdict(point, auc, arms, kind, truth)}" for kind, arms in kinds.items()]
-    return lines
+    whole = "Not in the table: the last cut. Two logits are 8 bytes, for all of the network's work on the unit."
+    return [*lines, "", whole]
 
 
 def _verdict(point: Arm, auc: float, arms: Sequence[Arm], rival: str, truth: Truth) -> str:
