@@ -41,8 +41,8 @@ _CLIP = 1.0
 #: What of the first step's loss remains in the second, and the first step's weight of the rate.
 _CUT_SHARE = 0.1
 _WARM_WEIGHT = 0.1
-#: Noise at the cut as a share of each channel's standard deviation. Measured between an INT8 head (OpenVINO, MobileNetV2
-#: for pneumonia) and the float one: 0.04 to 0.16 by channel, 0.09 in the median, at three cuts.
+#: Noise at the cut as a share of each channel's standard deviation. Measured between an INT8 head (OpenVINO,
+#: MobileNetV2 for pneumonia) and the float one: 0.04 to 0.16 by channel, 0.09 in the median.
 _NOISE = 0.05
 _BITS_PER_KB = 8000.0
 #: Images that variances are taken from.
