@@ -192,6 +192,7 @@ def test_routine_images_hold_back_while_the_head_of_an_urgent_one_runs(
     thread.start()
     assert engine.running.wait(10)
     routine = client.submit(wide_request(bundle))
+    assert not routine.settled(0.2)  # it would be answered in a few ms
     engine.go.set()
     thread.join(20)
     routine.wait(20)
