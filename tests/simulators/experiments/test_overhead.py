@@ -107,6 +107,7 @@ def test_a_small_run(command: Command, pneumonia_bundle: Bundle, tmp_path: Path)
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(command.cache))
+        patch.setattr("suture_simulators.experiments.overhead.SLICES", 6)
         bundles = {pneumonia_bundle.name: pneumonia_bundle}
         found = run_experiment(Overhead(), settings, bundles, lambda *_: None, lambda _: None)
     assert [record.point.scenario for record in found.records] == ["warm", "idle", "stat", "lossy", "series"]
