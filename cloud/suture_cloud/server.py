@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 #: Sessions, profile calls and health checks at a time; each session costs a few KB until it sends.
 MAX_STREAMS: Final = 256
+#: What may be under way to a session that this side has not looked at: 84 Mbit/s over 100 ms, a large payload at once.
+RECEIVE_WINDOW_BYTES: Final = 1 << 20
 #: How long requests at work may go on once the server was told to stop.
 STOP_GRACE_S: Final = 5.0
 
@@ -47,8 +49,9 @@ _OPTIONS: Final = (
     ("grpc.max_metadata_size", 16 * 1024),
     # A unit has a session and a heartbeat, each on a connection of its own; the rest is room for people's tools.
     ("grpc.max_concurrent_streams", 16),
+    # gRPC widens a connection's window by what it takes for its bandwidth and delay, and that grows with load.
     ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.lookahead_bytes", 1 << 20),
+    ("grpc.http2.lookahead_bytes", RECEIVE_WINDOW_BYTES),
     # Units ping every 3 s, also while they have no call, to keep NAT entries and notice dead paths; gRPC's default
     # takes that for abuse (one ping in 5 minutes) and closes the connection with GOAWAY.
     ("grpc.keepalive_permit_without_calls", 1),

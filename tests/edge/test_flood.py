@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from suture_cloud.server import RECEIVE_WINDOW_BYTES
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
 from suture_edge.lane import MAX_HELD
@@ -22,10 +23,10 @@ from tests.cloud.harness import BULK_BYTES, ROOT, bulk_request, cloud_process, w
 
 COUNT = 1000
 MIB = 1 << 20
-#: What gRPC, the allocator and the interpreter take beside what is held: a constant, and for each session what the
-#: transport has under way.
+#: What gRPC, the allocator and the interpreter take beside what is held: a constant, and for each session its receive
+#: window and what threads and buffers keep.
 CONSTANT_BYTES = 16 * MIB
-SESSION_BYTES = MIB // 4
+SESSION_BYTES = RECEIVE_WINDOW_BYTES + MIB // 4
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
