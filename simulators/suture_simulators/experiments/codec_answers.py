@@ -19,7 +19,7 @@ from suture_protocol.codecs.layout import image_pixels, image_planes, is_image
 from suture_protocol.payload import pack, unpack
 from suture_simulators.experiments.codec_desk import Boundary, Desk
 from suture_simulators.experiments.codec_offer import offered
-from suture_simulators.experiments.codec_sizes import CHANGED
+from suture_simulators.experiments.codec_rows import CHANGED, FLOAT, HALF
 from suture_simulators.experiments.types import Notes, Point, Record, Sample
 
 #: Down to the lowest that each library takes.
@@ -28,12 +28,9 @@ QUALITIES: Final[Mapping[str, tuple[int, ...]]] = {
     "webp": (0, 1, 3, 6, 10, 20, 35, 50, 75, 95),
 }
 #: Of the image at half its side, enlarged again before the network: what a sender does who has few bytes.
-HALF: Final = "half "
 HALF_QUALITIES: Final[Mapping[str, tuple[int, ...]]] = {"jpeg": (5, 12, 25, 50, 75, 90), "webp": (0, 5, 20, 50, 75, 90)}
 _QUICK_STEP: Final = 3
 _OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {"jpeg": {"optimize": True}, "webp": {"method": 6}}
-#: The image as it is, through the float network.
-FLOAT: Final = "float network"
 _MAX_SIDE: Final = 16_383
 
 _Coder = Callable[[Boundary], tuple[int, Boundary]]

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from suture_protocol.units import format_size
-from suture_simulators.experiments.codec_answers import HALF
 from suture_simulators.experiments.codec_favourites import crossing_bps
 from suture_simulators.experiments.codec_plots import Dots, Weighed, cost_over_bytes, rows_of_dots
-from suture_simulators.experiments.codec_rows import Coded, CutRow, crossing_pair
+from suture_simulators.experiments.codec_rows import HALF, Coded, CutRow, crossing_pair
 from suture_simulators.experiments.codec_ways import Way, bottlenecks, pictures
 from suture_simulators.experiments.page import Figure
 from suture_simulators.experiments.plots import Series

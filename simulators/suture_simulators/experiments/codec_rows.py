@@ -9,11 +9,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from suture_simulators.experiments.codec_sizes import CHANGED, REFERENCE
 from suture_simulators.experiments.types import PointRecord, Results, Sample
 
 SIZES: Final = "sizes"
 ANSWERS: Final = "answers"
+#: What an error says of a codec that calls itself lossless and is not.
+CHANGED: Final = "came back changed"
+#: Marks the arms that no unit can send with.
+REFERENCE: Final = "reference: "
+#: The arm of the image as it is, through the float network; what marks pictures at half their side.
+FLOAT: Final = "float network"
+HALF: Final = "half "
 #: The modes of the lossless codec: the fewest bytes, and little time.
 SMALL: Final = "lossless-small"
 FAST: Final = "lossless-fast"

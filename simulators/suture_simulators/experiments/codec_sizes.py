@@ -21,14 +21,11 @@ from suture_protocol.payload import PayloadTensor, pack, unpack
 from suture_simulators.experiments.codec_desk import Boundary, Desk
 from suture_simulators.experiments.codec_offer import entropy_bytes, offered
 from suture_simulators.experiments.codec_references import CodeReferences, of_the_input
+from suture_simulators.experiments.codec_rows import CHANGED, REFERENCE
 from suture_simulators.experiments.types import Notes, Point, Record, Sample
 
-#: What an error says of a codec that calls itself lossless and is not.
-CHANGED: Final = "came back changed"
 #: Under which name a bundle with a bottleneck says at which cut of its network that sits.
 BASE_CUT: Final = "bottleneck_cut"
-#: Marks the arms that no unit can send with.
-REFERENCE: Final = "reference: "
 _TURNS_MIN: Final = 3
 #: No further turns for an image whose turns took so long.
 _IMAGE_BUDGET_S: Final = 0.6

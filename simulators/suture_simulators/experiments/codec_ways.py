@@ -14,8 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from suture_simulators.experiments.auc import Resampled, share_interval
-from suture_simulators.experiments.codec_answers import FLOAT, HALF
-from suture_simulators.experiments.codec_rows import ANSWERS, grouped
+from suture_simulators.experiments.codec_rows import ANSWERS, FLOAT, HALF, grouped
 from suture_simulators.experiments.statistics import Interval
 from suture_simulators.experiments.types import PointRecord, Results, Sample
 

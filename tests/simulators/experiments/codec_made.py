@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from suture_simulators.experiments.codec_sizes import CHANGED, REFERENCE
+from suture_simulators.experiments.codec_rows import CHANGED, REFERENCE
 from suture_simulators.experiments.types import Point, PointRecord, Results, Sample
 
 #: Codec → bytes by image, seconds of encoding, seconds of decoding.

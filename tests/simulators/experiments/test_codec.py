@@ -16,12 +16,12 @@ from suture_models.manifest import INPUT_CUT
 from suture_protocol.codecs.zstd import ZstdCodec
 from suture_protocol.errors import BundleError, UsageError
 from suture_simulators.experiments.codec import Codecs, base_of, candidate_cuts, code_cut
-from suture_simulators.experiments.codec_answers import FLOAT, measure_cut, measure_input
+from suture_simulators.experiments.codec_answers import measure_cut, measure_input
 from suture_simulators.experiments.codec_desk import Desk
 from suture_simulators.experiments.codec_report import sections
-from suture_simulators.experiments.codec_rows import cut_rows
+from suture_simulators.experiments.codec_rows import CHANGED, FLOAT, cut_rows
 from suture_simulators.experiments.codec_scores import figures
-from suture_simulators.experiments.codec_sizes import CHANGED, measure_sizes
+from suture_simulators.experiments.codec_sizes import measure_sizes
 from suture_simulators.experiments.codec_ways import all_ways
 from suture_simulators.experiments.results import read
 from suture_simulators.experiments.store import RESULTS
