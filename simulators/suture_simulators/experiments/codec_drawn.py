@@ -87,7 +87,10 @@ def answers_figure(ways: Sequence[Way]) -> Figure:
     ]
     for favourite in range(1, _LADDERS + 1):
         there = [way for way in ways if way.favourite == favourite and not way.lossless]
-        for family in dict.fromkeys(way.spec.partition("@")[0] for way in there):
+        families = dict.fromkeys(way.spec.partition("@")[0] for way in there)
+        if len(families) > 1:
+            families.pop("zstd", None)  # narrowed by the answer's sensitivity is what the bundle would send
+        for family in families:
             members = [way for way in there if way.spec.partition("@")[0] == family]
             drawn.append(_ladder(f"{family}@ at {members[0].cut}", members, labelled=labelled, names=True))
     drawn.append(_dots("learned bottleneck", bottlenecks(ways).values(), labelled=labelled))

@@ -100,6 +100,16 @@ def cost_over_bytes(
         for label, y in level.items():
             axes.axhline(y, color=MUTED, linestyle="--", linewidth=1, label=label)
         if limit is not None:
-            axes.set_ylim(top=limit)
+            axes.set_ylim(-limit / 2, limit)
+            axes.set_xlim(*_around(ways, limit))
         finish(made, axes, title, "KB an image, median", y_label, len(ways) + len(level))
         return to_svg(made, f"{title}. {y_label} over KB for {', '.join(way.series.label for way in ways)}.")
+
+
+def _around(ways: Sequence[Weighed], limit: float) -> tuple[float, float]:
+    """Ends of the axis of bytes that leave room for what costs no more than three times the limit."""
+    near = [
+        x for way in ways for x, y in zip(way.series.x, way.series.y, strict=True) if y is not None and y <= 3 * limit
+    ]
+    every = near or [x for way in ways for x in way.series.x]
+    return 0.8 * min(every), 1.25 * max(every)
