@@ -12,7 +12,7 @@ from PIL import Image
 from suture_models.manifest import NetworkSpec, Preprocess, TensorSpec
 from suture_models.preprocess import preprocess
 from suture_protocol.errors import InputRefused, UsageError
-from suture_simulators.experiments.pictures import Found, find_images, read_image, suited
+from suture_simulators.experiments.pictures import Found, find_images, read_image, spread, suited
 from suture_simulators.experiments.ways import Prepared, as_picture
 
 GREY = NetworkSpec(
@@ -96,3 +96,8 @@ def test_a_prepared_input_stays_as_it_is_when_the_unit_preprocesses_it(
     image = preprocess(read_image(path), spec)
     study = Prepared(name=name, file=b"", image=image, read_s=0.0, preprocess_s=0.0)
     assert np.array_equal(preprocess(as_picture(study, spec), spec), image)
+
+
+@pytest.mark.parametrize(("count", "limit", "wanted"), [(3, 5, [0, 1, 2]), (9, 3, [0, 4, 8]), (100, 2, [0, 99])])
+def test_what_is_spread_reaches_from_the_first_to_the_last(count: int, limit: int, wanted: list[int]) -> None:
+    assert spread(range(count), limit) == wanted
