@@ -100,7 +100,8 @@ def cost_over_bytes(
         for label, y in level.items():
             axes.axhline(y, color=MUTED, linestyle="--", linewidth=1, label=label)
         if limit is not None:
-            axes.set_ylim(-limit / 2, limit)
+            gains = any(low is not None and low < 0 for way in ways for low in way.series.low)
+            axes.set_ylim(-limit / 2 if gains else -limit / 25, limit)
             axes.set_xlim(*_around(ways, limit))
         finish(made, axes, title, "KB an image, median", y_label, len(ways) + len(level))
         return to_svg(made, f"{title}. {y_label} over KB for {', '.join(way.series.label for way in ways)}.")
