@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from suture_models.tables import TABLES_ROLE, tables_key
 from suture_models.tabulate.points import code_weights, narrow_points
 from suture_models.tabulate.sensitivity import Sensitivity, output_sensitivity
 from suture_models.tabulate.tensors import train_tensor
+from suture_models.zoo.threads import torch_threads
 from suture_protocol.codecs.tables import TensorTables
 from suture_protocol.codecs.tablesfile import tables_to_bytes
 
@@ -57,9 +58,27 @@ def with_tables(
     """
     wanted = {variant.id: _coded(manifest, variant) for variant in manifest.variants}
     every = {(spec.name, quant): spec for coded in wanted.values() for _, spec, quant in coded}
-    trained: dict[tuple[str, QuantParams], TensorTables] = {}
     specs = tuple({spec.name: spec for spec in every.values()}.values())
     everything = [*inputs, *varied_inputs(manifest.network)]
+    with torch_threads(1):  # sums in another order give other tables, and another digest
+        trained = _trained(program, every, specs, everything, inputs, step)
+    variants = []
+    for variant in manifest.variants:
+        tables = {key: trained[spec.name, quant] for key, spec, quant in wanted[variant.id]}
+        variants.append(_with_file(variant, tables, root) if tables else variant)
+    return replace(manifest, variants=tuple(variants))
+
+
+def _trained(
+    program: Program,
+    every: Iterable[tuple[str, QuantParams]],
+    specs: Sequence[TensorSpec],
+    everything: Sequence[NDArray[np.generic]],
+    inputs: Sequence[NDArray[np.generic]],
+    step: Callable[[str], None],
+) -> dict[tuple[str, QuantParams], TensorTables]:
+    """Tables of each tensor and quantiser; operating points by `inputs` alone, frequencies by `everything`."""
+    trained: dict[tuple[str, QuantParams], TensorTables] = {}
     step("codec tables: what the answer depends on")
     moved = output_sensitivity(program, [spec.name for spec in specs], inputs) if specs else Sensitivity({}, 0.0)
     for done, (name, values) in enumerate(_values(program, specs, everything), start=1):
@@ -70,11 +89,7 @@ def with_tables(
                 weights = code_weights(moved.channels[name], quant)
                 points = narrow_points(codes[:: max(1, len(codes) // _POINT_INPUTS)], weights, moved.spread)
                 trained[name, quant] = replace(train_tensor(codes), points=points)
-    variants = []
-    for variant in manifest.variants:
-        tables = {key: trained[spec.name, quant] for key, spec, quant in wanted[variant.id]}
-        variants.append(_with_file(variant, tables, root) if tables else variant)
-    return replace(manifest, variants=tuple(variants))
+    return trained
 
 
 def add_tables(

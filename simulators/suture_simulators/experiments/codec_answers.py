@@ -70,7 +70,7 @@ def measure_cut(desk: Desk, cut: Cut, point: Point, record: Record, *, base: str
     boundaries = [head.run(image) for image in desk.inputs]
     head.close()
     whole = desk.outputs(cut, boundaries)
-    codecs = [codec for codec in offered(cut, boundaries[0]) if codec.lossless or not base]
+    codecs = [codec for codec in offered(desk.bundle, desk.variant, cut, boundaries[0]) if codec.lossless or not base]
     for codec in codecs:
 
         def coder(boundary: Boundary, codec: Any = codec) -> tuple[int, Boundary]:

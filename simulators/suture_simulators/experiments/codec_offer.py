@@ -7,18 +7,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from suture_models.manifest import INPUT_CUT, Cut
+from suture_models.bundle import Bundle
+from suture_models.manifest import INPUT_CUT, Cut, Variant
+from suture_models.tables import BundleTables
 from suture_protocol.codecs.base import Codec
 from suture_protocol.codecs.narrow import FULL_BITS, MIN_BITS
+from suture_protocol.codecs.narrowed import NarrowCodec
 from suture_protocol.codecs.registry import codec_ids, codec_of
 
 
-def offered(cut: Cut, boundary: tuple[NDArray[Any], ...]) -> list[Codec]:
-    """Every codec that takes this boundary and whose loss may be taken there, in the registry's order."""
-    specs = [*codec_ids(), *(f"zstd@{bits}" for bits in range(FULL_BITS - 1, MIN_BITS - 1, -1))]
+def offered(bundle: Bundle, variant: Variant, cut: Cut, boundary: tuple[NDArray[Any], ...]) -> list[Codec]:
+    """Every codec that takes this boundary and whose loss may be taken there: in the registry's order, then by width.
+
+    Raises:
+        BundleError: the bundle's codec tables are damaged.
+    """
+    tables = BundleTables(bundle, variant)
+    points = max((len(entry.points) for entry in tables.of(cut) if entry is not None), default=0)
+    specs = [codec_id for codec_id in codec_ids() if codec_id != NarrowCodec.id]
+    specs += [f"{NarrowCodec.id}@{point + 1}" for point in range(points)]
+    specs += [f"zstd@{bits}" for bits in range(FULL_BITS - 1, MIN_BITS - 1, -1)]
     found = []
-    for codec in map(codec_of, specs):
-        takes = all(codec.accepts(tuple(tensor.shape), tensor.dtype.name) for tensor in boundary)
+    for spec in specs:
+        codec = tables.given_to(codec_of(spec), cut)
+        takes = all(codec.of_tensor(place).accepts(t.shape, t.dtype.name) for place, t in enumerate(boundary))
         if takes and codec.suits(is_input=cut.id == INPUT_CUT):
             found.append(codec)
     return found

@@ -53,7 +53,7 @@ def measure_sizes(
     built_with = desk.bundle.manifest.built_with
     head = desk.head(cut)
     boundaries = [head.run(desk.inputs[image]) for image in images]
-    codecs = offered(cut, boundaries[0])
+    codecs = offered(desk.bundle, desk.variant, cut, boundaries[0])
     all_codes = cut.id != INPUT_CUT and all(tensor.dtype == np.uint8 for tensor in boundaries[0])
     references = CodeReferences([head.run(image) for image in desk.calibration]) if all_codes else None
     for image, boundary in zip(images, boundaries, strict=True):
