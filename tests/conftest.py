@@ -22,7 +22,8 @@ def pneumonia_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
     network = load_network("pneumonia_mobilenet_v2")
     inputs = calibration_inputs(network.spec, None).inputs[::4]
-    settings = build.BuildSettings(engines=("openvino",), calibration="eight of the package's radiographs")
+    origin = "eight of the package's radiographs"
+    settings = build.BuildSettings(engines=("openvino",), calibration=origin, tables=False)
     return build.build_bundle(network, inputs, tmp_path_factory.mktemp("bundles") / "pneumonia", settings)
 
 

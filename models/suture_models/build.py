@@ -37,11 +37,15 @@ PROCESSORS: tuple[ProcessorClass, ...] = ("vnni", "plain")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildSettings:
-    """What to build. `calibration` names where `inputs` came from, for the manifest."""
+    """What to build. `calibration` names where `inputs` came from, for the manifest.
+
+    Without `tables` the bundle is ready sooner, and the codecs that need them are not offered.
+    """
 
     engines: tuple[str, ...]
     processors: tuple[ProcessorClass, ...] = PROCESSORS
     calibration: str = ""
+    tables: bool = True
 
 
 def available_engines() -> tuple[str, ...]:
@@ -77,7 +81,8 @@ def build_bundle(
         root = Path(scratch) / "bundle"
         root.mkdir()
         manifest, program = _build(network, tuple(inputs), root, settings, step)
-        manifest = with_tables(manifest, program, root, inputs, step)
+        if settings.tables:
+            manifest = with_tables(manifest, program, root, inputs, step)
         (root / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
         _put(root, target, Path(scratch) / "old")
     return open_bundle(out)

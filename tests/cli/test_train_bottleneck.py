@@ -95,7 +95,17 @@ def test_what_is_built_with_it_is_a_bundle_with_one_cut_of_few_levels(
     from tests.nets import images
 
     out = tmp_path / "bundle"
-    options = ["--bottleneck", str(trained), "--engine", "openvino", "--no-annotate", "--out", str(out), "--json"]
+    options = [
+        "--bottleneck",
+        str(trained),
+        "--engine",
+        "openvino",
+        "--no-annotate",
+        "--no-tables",
+        "--out",
+        str(out),
+        "--json",
+    ]
     assert main(["build", NETWORK, *options]) == 0
     assert json.loads(capsys.readouterr().out)["network"] == "tiny_bottleneck"
     bundle = open_bundle(out)
@@ -175,7 +185,7 @@ def test_the_committed_bottleneck_answers_as_its_network_for_a_kilobyte_and_a_ha
     assert sha256_file(path) in path.with_suffix(".md").read_text(encoding="utf-8")
     plain = load_network("pneumonia_mobilenet_v2")
     inputs = calibration_inputs(plain.spec, None).inputs
-    settings = BuildSettings(engines=("openvino",), processors=(processor_class(),), calibration="six radiographs")
+    settings = BuildSettings(engines=("openvino",), processors=(processor_class(),), tables=False)
     bundle = build_bundle(with_bottleneck(plain, Path(COMMITTED)), inputs[::6], tmp_path / "bundle", settings)
     cut, codec = code_cut(bundle), codec_of("zstd")
     variant = choose_variant(bundle, "openvino", processor_class())

@@ -29,7 +29,8 @@ def forked_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     network = load_network("tests.nets:make_forked")
     engines = tuple(name for name in ("openvino", "onnxruntime") if name in build.available_engines())
     out = tmp_path_factory.mktemp("bundles") / "forked"
-    return build.build_bundle(network, images(8), out, build.BuildSettings(engines=engines, calibration="drawn"))
+    settings = build.BuildSettings(engines=engines, calibration="drawn", tables=False)
+    return build.build_bundle(network, images(8), out, settings)
 
 
 @pytest.fixture(scope="module")

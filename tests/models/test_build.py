@@ -28,7 +28,7 @@ settings = BuildSettings(engines=available_engines(), calibration="drawn")
 bundle = build_bundle(load_network("tests.nets:make"), images(16), Path(sys.argv[1]), settings)
 print(json.dumps(bundle.digest))
 """
-ONNX_ONLY = BuildSettings(engines=("onnxruntime",), processors=("vnni",))
+ONNX_ONLY = BuildSettings(engines=("onnxruntime",), processors=("vnni",), tables=False)
 
 
 @pytest.fixture(scope="module")

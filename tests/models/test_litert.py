@@ -64,7 +64,7 @@ def network() -> LoadedNetwork:
 
 @pytest.fixture(scope="module")
 def bundle(network: LoadedNetwork, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    settings = BuildSettings(engines=("litert",), calibration="drawn")
+    settings = BuildSettings(engines=("litert",), calibration="drawn", tables=False)
     return build_bundle(network, signals(8), tmp_path_factory.mktemp("litert") / "beats", settings)
 
 

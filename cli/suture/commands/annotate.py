@@ -75,10 +75,11 @@ def table(found: Accuracy) -> Any:
     from suture_models.accuracy import WIDTHS
 
     made = Table(title="changed answers, output error and payload by width", title_justify="left")
-    made.add_column("cut", overflow="fold")
+    # Figures may go on in the next line, an id that is cut short means nothing.
+    made.add_column("cut", no_wrap=True)
     points = sorted({point for losses in found.points.values() for point in losses})
     for name in (*(f"{bits} bit" for bits in WIDTHS), *(f"narrow@{point}" for point in points)):
-        made.add_column(name, justify="right", no_wrap=True)
+        made.add_column(name, justify="right")
     for cut_id, losses in found.cuts.items():
         allotted = found.points.get(cut_id, {})
         cells = [_cell(losses.get(bits)) for bits in WIDTHS] + [_cell(allotted.get(point)) for point in points]

@@ -53,6 +53,9 @@ def build(
     annotate: Annotated[
         bool, typer.Option(help="Measure at the end what narrower codes cost the answers; about a minute.")
     ] = True,
+    tables: Annotated[
+        bool, typer.Option(help="Train tables for the smaller codecs (lossless-small, narrow); about a minute.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object with path and digest, on stdout.")] = False,
 ) -> None:
     """Export, calibrate and quantise a network into a bundle that both sides load."""
@@ -75,7 +78,7 @@ def build(
     if not engine and "litert" not in engines:
         console.print("no LiteRT artefacts: pip install 'suture[build-litert]' adds their converter", markup=False)
     target = out or Path("bundles") / loaded.spec.name
-    settings = BuildSettings(engines=engines, calibration=chosen.origin)
+    settings = BuildSettings(engines=engines, calibration=chosen.origin, tables=tables)
     bundle = with_progress(loaded, chosen.inputs, target, settings)
     skipped = bundle.manifest.built_with.get("skipped", "")
     if skipped:

@@ -91,5 +91,6 @@ def _build(network: str, path: Path, engines: tuple[str, ...]) -> Bundle:
         logging.disable(disabled)
     chosen = quantising_inputs(loaded.spec, None)
     processors = tuple(sorted({processor_class(), _BOARDS_CLASS}))
-    settings = BuildSettings(engines=engines, processors=processors, calibration=chosen.origin)
+    # Codec tables would take half a minute a bundle, and the demo is to be over by then.
+    settings = BuildSettings(engines=engines, processors=processors, calibration=chosen.origin, tables=False)
     return with_progress(loaded, chosen.inputs, path, settings)
