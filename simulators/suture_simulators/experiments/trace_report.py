@@ -23,7 +23,6 @@ from suture_simulators.experiments.types import PointRecord, Results, Sample
 _CLAIRVOYANT_HEAD = (
     "network",
     "drive",
-    "part",
     "÷ clairvoyant",
     "÷ foreseen",
     "÷ best fixed policy",
@@ -253,9 +252,9 @@ def _way(arm: str) -> str:
 
 
 def _clairvoyant_row(point: Read) -> tuple[str, ...]:
-    where = (point.record.point.network, point.record.point.scenario, point.record.notes["scenario"]["note"])
     return (
-        *where,
+        point.record.point.network,
+        point.record.point.scenario,
         f"{point.vs_clairvoyant:.3f}" if point.pairs else "–",
         f"{point.vs_foreseen:.3f}" if point.pairs_foreseen else "–",
         f"{point.vs_best_fixed:.2f} ({_way(point.best_fixed)})",
@@ -270,6 +269,7 @@ def _drive(point: Read) -> list[Figure | Text]:
     times = {_way(arm): [s.total_s for s in found if s.ok] for arm, found in point.by_arm.items()}
     return [
         Figure(svg=stream_picture(point.record, point.by_arm[SPLIT], point.known, point.foreseen), caption=CAPTION),
+        Text(text=f"Replayed: {point.record.notes['scenario']['note']}."),
         Text(text=f"The clairvoyant used: {cuts}. Best fixed policy: {_way(point.best_fixed)}."),
         Figure(
             svg=distribution(times, title="Every way over the same drive", x_label="time to result (s)", log_x=True),
