@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from suture_models.manifest import NetworkSpec
@@ -26,6 +28,13 @@ def make_forked() -> tuple[nn.Module, NetworkSpec]:
     return Normalised(Forked(), mean=GREY_MEAN, std=GREY_STD), image_spec(
         "forked", shape=(1, SIDE, SIDE), labels=LABELS
     )
+
+
+def image_folder(folder: Path, count: int, *, seed: int) -> Path:
+    """`folder`, filled with such inputs as files."""
+    for place, image in enumerate(images(count, seed=seed)):
+        Image.fromarray(image[0, 0]).save(folder / f"{place:03}.png")
+    return folder
 
 
 def images(count: int, *, seed: int = 0) -> list[NDArray[Any]]:

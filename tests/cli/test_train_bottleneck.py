@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from suture.app import main
 from suture_models.bundle import Bundle, open_bundle, sha256_file
@@ -27,12 +26,9 @@ COMMITTED = "pneumonia_bottleneck_m"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.nets import images
+    from tests.nets import image_folder
 
-    path = tmp_path_factory.mktemp("images")
-    for place, image in enumerate(images(40, seed=4)):
-        Image.fromarray(image[0, 0]).save(path / f"{place:03}.png")
-    return path
+    return image_folder(tmp_path_factory.mktemp("images"), 40, seed=4)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from suture_models.export import export_network
 from suture_models.train.bottleneck import BottleneckSettings
@@ -22,7 +21,7 @@ from suture_models.zoo.bottleneck_file import Bottleneck, packaged, read_bottlen
 from suture_models.zoo.registry import LoadedNetwork, load_network
 from suture_models.zoo.weights import read_weights, save_weights
 from suture_protocol.errors import InputRefused, UsageError
-from tests.nets import images
+from tests.nets import image_folder, images
 
 BASE = "tests.nets:make"
 #: The first sum's activation: 8 x 16 x 16, and nothing else crosses there.
@@ -37,10 +36,7 @@ def network() -> LoadedNetwork:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("images")
-    for place, image in enumerate(images(60, seed=4)):
-        Image.fromarray(image[0, 0]).save(path / f"{place:03}.png")
-    return path
+    return image_folder(tmp_path_factory.mktemp("images"), 60, seed=4)
 
 
 @pytest.fixture(scope="module")

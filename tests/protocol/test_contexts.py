@@ -45,12 +45,13 @@ def test_a_walk_meets_each_point_once_and_only_knows_what_it_has_met(height, wid
 def test_maps_and_pictures_give_back_the_codes_they_were_made_of(shape):
     codes = smooth(shape)
     np.testing.assert_array_equal(codes_of(points_of(codes), shape), codes)
-    picture = tiled(codes)
-    if len(shape) < 3:
-        assert picture is None
-    else:
-        assert picture.shape == tiled_shape(shape)
-        np.testing.assert_array_equal(untiled(picture, shape), codes)
+    for column in (False, True):
+        picture = tiled(codes, column=column)
+        if len(shape) < 3:
+            assert picture is None
+        else:
+            assert picture.shape == tiled_shape(shape, column=column)
+            np.testing.assert_array_equal(untiled(picture, shape, column=column), codes)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

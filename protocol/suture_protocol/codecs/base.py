@@ -7,6 +7,7 @@ that the bundle holds for the tensor.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -21,7 +22,8 @@ class Codec(ABC):
     """One way to code a tensor. `id` goes on the wire; `lossless` codecs give back exactly what they took.
 
     `bits` is the width at which codes cross: 8, or fewer for a codec that narrows all alike; `point` the operating
-    point of one that narrows as the bundle says, 0 for all others. `tabled` codecs use the bundle's tables.
+    point of one that narrows as the bundle says, 0 for all others. `tabled` codecs use the bundle's tables: they are
+    `TabledCodec`s.
     """
 
     id: ClassVar[str]
@@ -85,3 +87,32 @@ class Codec(ABC):
         Raises:
             CodecError: the payload is damaged or is of another shape.
         """
+
+
+class TabledCodec(Codec):
+    """A codec for the codes inside a network that uses what the bundle knows of them.
+
+    Args:
+        tables: Of the tensors that cross the cut, in order; None for one of which the bundle knows nothing.
+    """
+
+    tabled = True
+
+    def __init__(self, tables: Sequence[TensorTables | None] = ()) -> None:
+        self._tables = tuple(tables)
+
+    def suits(self, *, is_input: bool) -> bool:
+        """Not at the input: images have codecs of their own."""
+        return not is_input
+
+    def with_tables(self, tables: Sequence[TensorTables | None]) -> Codec:
+        codec = copy.copy(self)
+        codec._tables = tuple(tables)
+        return codec
+
+    def of_tensor(self, place: int) -> Codec:
+        return self.with_tables(self._tables[place : place + 1])
+
+    def _known(self) -> TensorTables | None:
+        """The tables of the one tensor that this codec is for."""
+        return self._tables[0] if self._tables else None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from numpy.typing import NDArray
 
-from suture_protocol.codecs.base import Codec
+from suture_protocol.codecs.base import TabledCodec
 from suture_protocol.codecs.layout import array_from_bytes, array_to_bytes, declared_bytes, is_wire_tensor
-from suture_protocol.codecs.tables import TensorTables
 from suture_protocol.codecs.zstdframe import deflate, inflate
 
 #: Codes repeat little: matches that are found cost more than they save (level 1 as it is ends up to 9 % above the
@@ -20,31 +18,17 @@ _HARDLY_ANY_SEARCH: Final = {"hash_log": 6, "min_match": 7}
 WINDOW_LOGS: Final = (0, 14, 16)
 
 
-class LosslessFastCodec(Codec):
+class LosslessFastCodec(TabledCodec):
     """One zstd frame, about at the order-0 entropy of the codes. The tables name the window; decoding needs none."""
 
     id: ClassVar[str] = "lossless-fast"
-    tabled = True
-
-    def __init__(self, tables: Sequence[TensorTables | None] = ()) -> None:
-        self._tables = tuple(tables)
-
-    def suits(self, *, is_input: bool) -> bool:
-        """Not at the input: images have codecs of their own."""
-        return not is_input
-
-    def with_tables(self, tables: Sequence[TensorTables | None]) -> Codec:
-        return LosslessFastCodec(tables)
-
-    def of_tensor(self, place: int) -> Codec:
-        return LosslessFastCodec(self._tables[place : place + 1])
 
     def accepts(self, shape: tuple[int, ...], dtype: str) -> bool:
         return is_wire_tensor(shape, dtype)
 
     def encode(self, array: NDArray[Any]) -> bytes:
         content = array_to_bytes(array)
-        known = self._tables[0] if self._tables else None
+        known = self._known()
         return deflate_fast(content, known.window_log if known is not None else 0)
 
     def decode(self, payload: bytes | memoryview, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:

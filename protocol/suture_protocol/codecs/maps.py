@@ -111,9 +111,13 @@ def _inside(places: NDArray[Any], step: int, size: int) -> NDArray[Any]:
     return np.where((there >= 0) & (there < size), there, np.where((back >= 0) & (back < size), back, -1))
 
 
-def tiled(codes: NDArray[Any]) -> NDArray[Any] | None:
-    """Maps side by side as one (1, H, W) picture, about square; None where there are none, or no picture holds them."""
-    found = _tiles(codes.shape)
+def tiled(codes: NDArray[Any], *, column: bool) -> NDArray[Any] | None:
+    """Maps as one (1, H, W) picture; None where there are none, or no picture holds them.
+
+    In one column, or side by side and about square: which is smaller in the end depends on how alike maps are that
+    touch, and on how much of each lies at a border.
+    """
+    found = _tiles(codes.shape, column=column)
     if found is None:
         return None
     maps, rows, columns, height, width = found
@@ -123,15 +127,15 @@ def tiled(codes: NDArray[Any]) -> NDArray[Any] | None:
     return np.ascontiguousarray(tiles.reshape(1, rows * height, columns * width))
 
 
-def tiled_shape(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+def tiled_shape(shape: tuple[int, ...], *, column: bool) -> tuple[int, int, int] | None:
     """The shape of what `tiled` gives."""
-    found = _tiles(shape)
+    found = _tiles(shape, column=column)
     return None if found is None else (1, found[1] * found[3], found[2] * found[4])
 
 
-def untiled(picture_1HW: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def untiled(picture_1HW: NDArray[Any], shape: tuple[int, ...], *, column: bool) -> NDArray[Any]:
     """The codes of `shape` that `tiled` made a picture of."""
-    found = _tiles(shape)
+    found = _tiles(shape, column=column)
     if found is None:
         raise ValueError(f"a tensor of shape {shape} is no picture")
     maps, rows, columns, height, width = found
@@ -139,13 +143,13 @@ def untiled(picture_1HW: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return np.ascontiguousarray(tiles.reshape(rows * columns, height, width)[:maps]).reshape(shape)
 
 
-def _tiles(shape: tuple[int, ...]) -> tuple[int, int, int, int, int] | None:
+def _tiles(shape: tuple[int, ...], *, column: bool) -> tuple[int, int, int, int, int] | None:
     """Number of maps, rows and columns of tiles, height and width of a tile."""
     if len(shape) < 3 or 0 in shape:
         return None
     height, width = shape[-2:]
     maps = math.prod(shape[:-2])
-    columns = min(maps, max(1, round(math.sqrt(maps * height / width))))
+    columns = 1 if column else min(maps, max(1, round(math.sqrt(maps * height / width))))
     rows = -(-maps // columns)
     longest = 65_535
     return None if max(rows * height, columns * width) > longest else (maps, rows, columns, height, width)

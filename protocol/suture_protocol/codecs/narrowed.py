@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from suture_protocol.codecs.base import Codec
+from suture_protocol.codecs.base import TabledCodec
 from suture_protocol.codecs.contexts import can_range_code, decode_codes, encode_codes
 from suture_protocol.codecs.layout import declared_bytes, is_wire_tensor
 from suture_protocol.codecs.maps import codes_of, points_of
@@ -23,7 +23,7 @@ _CONTEXTS: Final = 1
 _MOST_POINTS: Final = 255
 
 
-class NarrowCodec(Codec):
+class NarrowCodec(TabledCodec):
     """Codes at one of the operating points that the bundle holds for the tensors of a cut, `narrow@1` the finest.
 
     Each channel has a step (`suture_protocol.codecs.steps`), allotted by what the answer loses when the bundle is built
@@ -36,13 +36,13 @@ class NarrowCodec(Codec):
     """
 
     id: ClassVar[str] = "narrow"
-    tabled = True
     lossless = False
 
     def __init__(self, point: int, tables: Sequence[TensorTables | None] = ()) -> None:
         if not 1 <= point <= _MOST_POINTS:
             raise CodecError(f"narrow: operating point {point}; they count from 1")
-        self.point, self._tables = point, tuple(tables)
+        super().__init__(tables)
+        self.point = point
 
     @property
     def spec(self) -> str:
@@ -51,12 +51,6 @@ class NarrowCodec(Codec):
     @property
     def config(self) -> Mapping[str, str]:
         return {"point": str(self.point)}
-
-    def with_tables(self, tables: Sequence[TensorTables | None]) -> Codec:
-        return NarrowCodec(self.point, tables)
-
-    def of_tensor(self, place: int) -> Codec:
-        return NarrowCodec(self.point, self._tables[place : place + 1])
 
     def accepts(self, shape: tuple[int, ...], dtype: str) -> bool:
         return dtype == "uint8" and is_wire_tensor(shape, dtype) and self._at(shape) is not None
@@ -90,7 +84,7 @@ class NarrowCodec(Codec):
         return codes_of(to_codes(symbols_PC, point.channels), shape)
 
     def _at(self, shape: tuple[int, ...]) -> NarrowPoint | None:
-        known = self._tables[0] if self._tables else None
+        known = self._known()
         if known is None or known.shape != shape or self.point > len(known.points):
             return None
         return known.points[self.point - 1]

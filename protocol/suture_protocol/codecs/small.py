@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from suture_protocol.codecs.base import Codec
+from suture_protocol.codecs.base import TabledCodec
 from suture_protocol.codecs.contexts import can_range_code, decode_codes, encode_codes
 from suture_protocol.codecs.jpeglsstream import can_jpegls, decode_planes, encode_planes
 from suture_protocol.codecs.layout import array_from_bytes, array_to_bytes, declared_bytes, is_wire_tensor
@@ -18,33 +18,21 @@ from suture_protocol.codecs.zstdframe import TOP_LEVEL, deflate, inflate
 from suture_protocol.errors import CodecError
 
 _CODE_BITS: Final = 8
+_COLUMN: Final = "jpegls-column"
 #: zstd's top level comes within 1-2 % of the entropy on nearly all codes, and takes ten times as long as the others.
 _SUSPECT: Final = 1.005
 
 
-class LosslessSmallCodec(Codec):
+class LosslessSmallCodec(TabledCodec):
     """A byte for the method, then what it wrote.
 
-    `zstd` takes any tensor; `jpegls` uint8 maps, tiled into one picture; `contexts` codes for which the bundle has
-    tables. Where the bundle says which methods are worth trying, only those are, and zstd where they do not come below
-    the entropy of the codes. A method whose library is missing is left out; zstd is always there.
+    `zstd` takes any tensor; `jpegls` uint8 maps as one picture about square, `jpegls-column` in one column; `contexts`
+    codes for which the bundle has tables. Where the bundle says which methods are worth trying, only those are, and
+    zstd where they do not come below the entropy of the codes. A method whose library is missing is left out; zstd is
+    always there.
     """
 
     id: ClassVar[str] = "lossless-small"
-    tabled = True
-
-    def __init__(self, tables: Sequence[TensorTables | None] = ()) -> None:
-        self._tables = tuple(tables)
-
-    def suits(self, *, is_input: bool) -> bool:
-        """Not at the input: images have codecs of their own."""
-        return not is_input
-
-    def with_tables(self, tables: Sequence[TensorTables | None]) -> Codec:
-        return LosslessSmallCodec(tables)
-
-    def of_tensor(self, place: int) -> Codec:
-        return LosslessSmallCodec(self._tables[place : place + 1])
 
     def accepts(self, shape: tuple[int, ...], dtype: str) -> bool:
         return is_wire_tensor(shape, dtype)
@@ -69,15 +57,15 @@ class LosslessSmallCodec(Codec):
             return array_from_bytes(inflate(body, declared), shape, dtype)
         if dtype != "uint8":
             raise CodecError(f"{self.id}: {method} carries uint8 codes, the tensor's header says {dtype}")
-        if method == "jpegls":
-            return _from_picture(bytes(body), shape)
+        if method != "contexts":
+            return _from_picture(bytes(body), shape, column=method == _COLUMN)
         known = self._of(shape)
         if known is None or known.contexts is None:
             raise CodecError(f"{self.id}: the bundle has no tables for a tensor of shape {shape}; build it again")
         return decode_codes(body, shape, known.contexts)
 
     def _of(self, shape: tuple[int, ...]) -> TensorTables | None:
-        known = self._tables[0] if self._tables else None
+        known = self._known()
         return known if known is not None and known.shape == shape else None
 
 
@@ -101,8 +89,8 @@ def _written(method: Method, array: NDArray[Any], content: bytes, contexts: Cont
         return _tagged(method, deflate(content, TOP_LEVEL))
     if array.dtype != np.uint8 or not array.size:
         return None
-    if method == "jpegls":
-        picture = tiled(array) if can_jpegls() else None
+    if method != "contexts":
+        picture = tiled(array, column=method == _COLUMN) if can_jpegls() else None
         body = None if picture is None else encode_planes(picture, _CODE_BITS, 0)
         return None if body is None else _tagged(method, body)
     if contexts is None or not can_range_code():
@@ -114,9 +102,9 @@ def _tagged(method: Method, body: bytes) -> bytes:
     return bytes([METHODS.index(method)]) + body
 
 
-def _from_picture(body: bytes, shape: tuple[int, ...]) -> NDArray[Any]:
-    wanted = tiled_shape(shape)
+def _from_picture(body: bytes, shape: tuple[int, ...], *, column: bool) -> NDArray[Any]:
+    wanted = tiled_shape(shape, column=column)
     if wanted is None:
         raise CodecError(f"JPEG-LS carries no codes of shape {shape}")
     picture, _ = decode_planes(body, wanted, _CODE_BITS, 0)
-    return untiled(picture, shape).astype(np.uint8, copy=False)
+    return untiled(picture, shape, column=column).astype(np.uint8, copy=False)

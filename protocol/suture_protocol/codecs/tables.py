@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: How a tensor may be coded by `lossless-small`; the byte that its payloads begin with.
-Method = Literal["zstd", "jpegls", "contexts"]
-METHODS: Final[tuple[Method, ...]] = ("zstd", "jpegls", "contexts")
+Method = Literal["zstd", "jpegls", "contexts", "jpegls-column"]
+METHODS: Final[tuple[Method, ...]] = ("zstd", "jpegls", "contexts", "jpegls-column")
 
 #: Values of a code.
 SYMBOLS: Final = 256

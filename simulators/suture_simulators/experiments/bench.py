@@ -17,8 +17,7 @@ from suture_models.bundle import Bundle
 from suture_partitioner.plan import Planner
 from suture_partitioner.profile_file import profile_from_json
 from suture_partitioner.types import Constraints, LinkEstimate, Profile
-from suture_simulators.device import parse_device
-from suture_simulators.experiments.bench_start import own_cache, tail_profiles, usable_congestion_control
+from suture_simulators.experiments.bench_start import tail_profiles, unit_environment, usable_congestion_control
 from suture_simulators.experiments.processes import CloudProcess
 from suture_simulators.experiments.types import Device, Point, Report
 from suture_simulators.experiments.unit_process import UnitProcess
@@ -272,17 +271,9 @@ class Bench:
         return self._unit.ask(command, arguments, report or _silent, event)
 
     def _new_unit(self, link: EmulatedLink, device: Device, name: str) -> UnitProcess:
-        environment = {
-            "OMP_NUM_THREADS": "1",
-            **parse_device(device.spec).environment(),
-            **own_cache(self._images, self._suited),
-        }
-        config = {
-            "address": None,
-            "device": device.spec,
-            "images": self._images,
-            "accuracy_budget": self._accuracy_budget,
-        }
+        environment = unit_environment(device.spec, self._images, self._suited)
+        config = {"address": None, "device": device.spec, "images": self._images}
+        config["accuracy_budget"] = self._accuracy_budget
         return UnitProcess(link, config, environment, self._scratch / f"{name}.log", self._cloud)
 
     def _new_link(self, profile: LinkProfile) -> EmulatedLink:

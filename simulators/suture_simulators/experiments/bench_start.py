@@ -14,6 +14,7 @@ from suture_models.bundle import Bundle
 from suture_partitioner.profile_file import cache_folder, profile_from_json
 from suture_partitioner.types import Profile
 from suture_protocol.errors import CapabilityMissing, LinkError
+from suture_simulators.device import parse_device
 from suture_simulators.experiments.processes import CloudProcess
 from suture_simulators.experiments.types import Report
 from suture_simulators.link import EmulatedLink
@@ -44,10 +45,14 @@ def usable_congestion_control(wanted: str | None) -> str | None:
     return None
 
 
-def own_cache(images: Mapping[str, str], suited: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """The environment by which a unit keeps its profiles: they hold sizes of these images; others have their own."""
+def unit_environment(device: str, images: Mapping[str, str], suited: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """A unit's environment: one thread, the device's instructions, and a cache for the profiles with these images."""
     name = hashlib.sha256(json.dumps([images, suited], sort_keys=True).encode()).hexdigest()[:12]
-    return {"XDG_CACHE_HOME": str(cache_folder().parent / "experiments" / name)}
+    return {
+        "OMP_NUM_THREADS": "1",
+        **parse_device(device).environment(),
+        "XDG_CACHE_HOME": str(cache_folder().parent / "experiments" / name),
+    }
 
 
 def tail_profiles(cloud: CloudProcess, bundles: Mapping[str, Bundle], report: Report) -> tuple[str, dict[str, Profile]]:

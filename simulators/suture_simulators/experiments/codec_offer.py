@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from suture_models.bundle import Bundle
 from suture_models.manifest import INPUT_CUT, Cut, Variant
 from suture_models.tables import BundleTables
 from suture_protocol.codecs.base import Codec
+from suture_protocol.codecs.layout import array_to_bytes
 from suture_protocol.codecs.narrow import FULL_BITS, MIN_BITS
 from suture_protocol.codecs.narrowed import NarrowCodec
 from suture_protocol.codecs.registry import codec_ids, codec_of
+from suture_protocol.codecs.small import entropy_bytes
 
 
 def offered(bundle: Bundle, variant: Variant, cut: Cut, boundary: tuple[NDArray[Any], ...]) -> list[Codec]:
@@ -36,11 +37,6 @@ def offered(bundle: Bundle, variant: Variant, cut: Cut, boundary: tuple[NDArray[
     return found
 
 
-def entropy_bytes(boundary: tuple[NDArray[Any], ...]) -> float:
+def boundary_entropy_bytes(boundary: tuple[NDArray[Any], ...]) -> float:
     """Order-0 entropy of a boundary's bytes: what an ideal coder that knew each tensor's histogram would make of it."""
-    total_bits = 0.0
-    for tensor in boundary:
-        counts = np.bincount(np.ascontiguousarray(tensor).view(np.uint8).ravel(), minlength=256)
-        counts = counts[counts > 0]
-        total_bits -= float((counts * np.log2(counts / counts.sum())).sum())
-    return total_bits / 8
+    return sum(entropy_bytes(array_to_bytes(tensor)) for tensor in boundary)

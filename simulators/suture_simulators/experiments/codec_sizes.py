@@ -19,7 +19,7 @@ from suture_partitioner.stopwatch import Stopwatch
 from suture_protocol.codecs.base import Codec
 from suture_protocol.payload import PayloadTensor, pack, unpack
 from suture_simulators.experiments.codec_desk import Boundary, Desk
-from suture_simulators.experiments.codec_offer import entropy_bytes, offered
+from suture_simulators.experiments.codec_offer import boundary_entropy_bytes, offered
 from suture_simulators.experiments.codec_references import CodeReferences, of_the_input
 from suture_simulators.experiments.codec_rows import CHANGED, REFERENCE
 from suture_simulators.experiments.types import Notes, Point, Record, Sample
@@ -59,14 +59,8 @@ def measure_sizes(
     for image, boundary in zip(images, boundaries, strict=True):
         for sample in _coded(boundary, codecs, turns, watch):
             record(Sample(point=point.key, turn=image, cut=cut.id, **sample))
-        begun_s = time.perf_counter()
-        if references is None:
-            sizes = of_the_input(boundary[0]) if cut.id == INPUT_CUT else {}
-        else:
-            sizes = references.sizes(boundary)
-        took_s = time.perf_counter() - begun_s
-        for name, size in sizes.items():
-            record(Sample(point=point.key, arm=REFERENCE + name, turn=image, total_s=took_s, payload_bytes=size))
+        for sample in _referred(boundary, cut, references):
+            record(Sample(point=point.key, turn=image, **sample))
     boundary = boundaries[0]
     notes = {
         "part": "sizes",
@@ -80,7 +74,7 @@ def measure_sizes(
         "bytes_float32": cut.bytes_float32,
         "lossless": [codec.spec for codec in codecs if codec.lossless],
         "images": list(images),
-        "entropy_bytes": [entropy_bytes(b) for b in boundaries],
+        "entropy_bytes": [boundary_entropy_bytes(b) for b in boundaries],
         "head_s": _median_s(lambda: head.run(desk.inputs[images[0]]), watch),
         "tail_s": _median_s(lambda: desk.finish(cut, boundary), watch),
     }
@@ -114,6 +108,17 @@ def _coded(boundary: Boundary, codecs: Sequence[Codec], turns: int, watch: Stopw
             "steps_s": steps_s,
             "extra": {"turns": len(encode_s[spec])},
         }
+
+
+def _referred(boundary: Boundary, cut: Cut, references: CodeReferences | None) -> list[dict[str, Any]]:
+    """What one image takes by the references, as samples without point and turn."""
+    begun_s = time.perf_counter()
+    if references is None:
+        sizes = of_the_input(boundary[0]) if cut.id == INPUT_CUT else {}
+    else:
+        sizes = references.sizes(boundary)
+    took_s = time.perf_counter() - begun_s
+    return [{"arm": REFERENCE + name, "total_s": took_s, "payload_bytes": size} for name, size in sizes.items()]
 
 
 def _error(boundary: Boundary, codec: Codec, packed: tuple[tuple[PayloadTensor, ...], bytes]) -> str:

@@ -1,8 +1,8 @@
 """`overhead`: time to a result against the physical bound, and what a series and an urgent image gain by the stream.
 
 The bound of one image is its head, its bytes at the line's rate less what headers take, one round trip and its tail;
-head and tail as they took in the same samples. Codes are sent as they are (`raw`), so that sizes are exact and coding
-is no part of it. Parts, by scenario:
+head and tail as they took in the same samples, the round trip as a bare TCP handshake takes it on the same link before
+them. Codes are sent as they are (`raw`), so that sizes are exact and coding is no part of it. Parts, by scenario:
 
 - `warm`: one image after the other, at cuts whose payloads span the sizes.
 - `idle`: the same after five seconds of silence.
@@ -122,6 +122,7 @@ def _singles(point: Point, bench: Bench, record: Record, settings: Settings) -> 
     cuts = [cut.id for cut in _cuts(point, bench, settings)]
     bench.warm_tails(point, dict.fromkeys(cuts, CODEC), seed=settings.seed)
     bench.ask("prepare", cuts=cuts)
+    rtt_s = bench.ask("round_trip")
     if point.scenario == "lossy":
         both = {"rate_bps": point.rate_bps, "delay_s": point.rtt_s / 2, "loss": LOSS}
         bench.set_link(LinkProfile.symmetric(seed=settings.seed, **both))
@@ -139,7 +140,7 @@ def _singles(point: Point, bench: Bench, record: Record, settings: Settings) -> 
             sample = sample_of(bench.ask("infer", cut=cut, codec=CODEC), point, cut, turn, clock())
             record(sample)
             spent_s[cut] += sample.total_s + (IDLE_S if point.scenario == "idle" else 0.0)
-    return {"cuts": cuts}
+    return {"cuts": cuts, "rtt_s": rtt_s}
 
 
 def _stat(point: Point, bench: Bench, record: Record, settings: Settings) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import statistics
 import threading
 import time
@@ -17,12 +18,31 @@ from suture_edge.uploads import CloudRequest
 from suture_protocol.errors import LinkError, SutureError
 from suture_simulators.experiments.ways import TIMEOUT_S, Ways
 
+_HANDSHAKES: Final = 9
 #: Routine requests under way: enough that the link never falls idle.
 _ROUTINE: Final = 3
 #: Until routine requests have filled every queue on the way.
 _FILL_S: Final = 2.0
 #: Between urgent images, so that routine ones fill the queues again.
 _PAUSE_S: Final = 0.4
+
+
+def round_trip_s(ways: Ways) -> float:
+    """The path's round trip alone: what a bare TCP handshake takes, the median of some.
+
+    Raises:
+        LinkError: the cloud's port cannot be reached.
+    """
+    address = ways.client.address
+    found = []
+    for _ in range(_HANDSHAKES):
+        start_s = time.perf_counter()
+        try:
+            with socket.create_connection((address.host, address.port), timeout=TIMEOUT_S):
+                found.append(time.perf_counter() - start_s)
+        except OSError as error:
+            raise LinkError(f"cannot connect to the cloud at {address}: {error}") from error
+    return statistics.median(found)
 
 
 def series(ways: Ways, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -100,9 +100,20 @@ def best_cuts(known: Sequence[Option], line: TracedLine, length_s: float, rtt_s:
 
 
 def replay(
-    bench: Bench, point: Point, scenario: Scenario, *, name: str, arm: Arm, paced: Pace, record: Record, seed: int
+    bench: Bench,
+    point: Point,
+    scenario: Scenario,
+    *,
+    name: str,
+    arm: Arm,
+    paced: Pace,
+    record: Record,
+    seed: int,
+    first_turn: int = 0,
 ) -> Run:
     """Has the unit do a stream of images while the link goes through a scenario; `name` is the samples' arm.
+
+    Turns count from `first_turn`.
 
     Raises:
         LinkError: the cloud could not be reached before the scenario began, or the link is gone.
@@ -122,7 +133,7 @@ def replay(
     run = Run()
 
     def take(event: Mapping[str, Any]) -> None:
-        sample = sample_of_image(event, point, name)
+        sample = sample_of_image(event, point, name, first_turn)
         run.samples.append(sample)
         record(sample)
 
@@ -146,12 +157,12 @@ def replay(
     return run
 
 
-def sample_of_image(event: Mapping[str, Any], point: Point, arm: str) -> Sample:
+def sample_of_image(event: Mapping[str, Any], point: Point, arm: str, first_turn: int = 0) -> Sample:
     """The sample that an image's event makes; its time is from when the image was there to its result."""
     return Sample(
         point=point.key,
         arm=arm,
-        turn=event["index"],
+        turn=first_turn + event["index"],
         total_s=event["end_s"] - event["due_s"],
         cut=event["cut"],
         codec=event["codec"],

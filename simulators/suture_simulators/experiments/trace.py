@@ -1,12 +1,13 @@
 """`trace`: recorded drives, each replayed for a planned stream of images, for a clairvoyant and for each fixed policy.
 
 Fixed policies are the image upload, the edge alone, and the cuts predicted to serve best over the drive. All replays of
-a drive begin at the same place of it. See `trace_scores` for what the figures are.
+a drive begin at the same place of it. Each is replayed twice, the second time in the opposite order, so that a machine
+that gets slower or faster meanwhile does so for all alike. See `trace_scores` for what the figures are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 #: Fixed cuts that drive as well: those predicted best, and in a full run both ends too.
 _PREDICTED_BEST: Final = 3
 _QUICK_PREDICTED_BEST: Final = 1
+#: Replays of each, there and back; turns of the second count on from here.
+ROUNDS: Final = 2
+ROUND_TURNS: Final = 100_000
 #: Connecting, warming up and calibrating again, for each replay.
 _AROUND_S: Final = 5.0
 
@@ -42,7 +46,7 @@ class Trace(Reported):
 
     def grid(self, *, quick: bool) -> Grid:
         """See `Experiment.grid`; `samples` times the shortest period is how much of the drive is replayed."""
-        return Grid(rates_bps=(), rtts_s=(0.04,), devices=("pi-zero-2",), samples=40 if quick else 90)
+        return Grid(rates_bps=(), rtts_s=(0.04,), devices=("pi-zero-2",), samples=40 if quick else 45)
 
     def points(self, settings: Settings) -> Sequence[Point]:
         """See `Experiment.points`; the first image serves all. Quick runs replay one drive, full ones all."""
@@ -68,7 +72,8 @@ class Trace(Reported):
         """See `Experiment.estimate_s`."""
         known = streaming.options_of(point, bench)
         scenario = _scenario(point, settings)
-        return (2 + len(_fixed(point, known, scenario, settings))) * (scenario.length_s + _AROUND_S)
+        arms = 2 + len(_fixed(point, known, scenario, settings))
+        return _rounds(settings) * arms * (scenario.length_s + _AROUND_S)
 
     def run(self, point: Point, bench: Bench, record: Record, settings: Settings) -> Mapping[str, Any]:
         """See `Experiment.run`: the planned stream's replay, the clairvoyant's and each fixed cut's, over the same part
@@ -83,20 +88,40 @@ class Trace(Reported):
             CLAIRVOYANT: _clairvoyant(known, scenario, point.rtt_s),
             **{title(o): Arm(cut=o.cut, codec=o.codec) for o in fixed},
         }
-        runs: dict[str, Run] = {}
-        for name, arm in arms.items():
-            runs[name] = streaming.replay(
-                bench, point, scenario, name=name, arm=arm, paced=paced, record=record, seed=settings.seed
+        runs: dict[str, list[Run]] = {name: [] for name in arms}
+        for turn, name in there_and_back(arms, _rounds(settings)):
+            run = streaming.replay(
+                bench,
+                point,
+                scenario,
+                name=name,
+                arm=arms[name],
+                paced=paced,
+                record=record,
+                seed=settings.seed,
+                first_turn=turn * ROUND_TURNS,
             )
-        invalid = [f"{arm}: {run.invalid_reason}" for arm, run in runs.items() if run.invalid_reason]
+            runs[name].append(run)
+        invalid = [f"{arm}: {run.invalid_reason}" for arm, found in runs.items() for run in found if run.invalid_reason]
         return {
             "scenario": scenario.to_json(),
             "options": [option.to_json() for option in known],
             "pace": asdict(paced),
-            "images": {arm: run.images for arm, run in runs.items()},
-            "delivered": runs[SPLIT].delivered,
+            "images": {arm: sum(run.images for run in found) for arm, found in runs.items()},
+            "delivered": runs[SPLIT][0].delivered,
             "invalid_reason": "; ".join(invalid),
         }
+
+
+def there_and_back(names: Iterable[str], rounds: int) -> Iterator[tuple[int, str]]:
+    """(round, name) for each round, every second one in the opposite order."""
+    order = list(names)
+    for turn in range(rounds):
+        yield from ((turn, name) for name in (reversed(order) if turn % 2 else order))
+
+
+def _rounds(settings: Settings) -> int:
+    return 1 if settings.quick else ROUNDS
 
 
 def _clairvoyant(known: Sequence[Option], scenario: Scenario, rtt_s: float) -> Arm:

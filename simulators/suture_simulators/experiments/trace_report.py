@@ -17,6 +17,7 @@ from suture_simulators.experiments.plots import distribution
 from suture_simulators.experiments.scenarios import outages
 from suture_simulators.experiments.streaming import CLAIRVOYANT, ROOM, SPLIT
 from suture_simulators.experiments.timelines import CAPTION, drive_title, stream_picture
+from suture_simulators.experiments.trace import ROUND_TURNS
 from suture_simulators.experiments.trace_scores import Foreseen
 from suture_simulators.experiments.types import PointRecord, Results, Sample
 
@@ -197,7 +198,9 @@ def _definitions(found: Sequence[Read]) -> tuple[str, ...]:
         f"policies; the figure is the worst drive's. Fixed policies ({' or '.join(map(str, counts))} for each drive: "
         "the image upload and the edge alone in a full run, and the cuts predicted best over the drive, each with its "
         "best codec) really ran: each was replayed from the same offset of the drive, one after the other, on a "
-        "connection of its own. Where the link fails, they too finish alone. The load is open: an image comes at "
+        "connection of its own; in a full run twice, the second time in the opposite order, and means are over both "
+        "(pictures show the first replay). Where the link fails, they too finish alone. The load is open: an image "
+        "comes at "
         f"every period whether or not the one before has its result; it closes only when {ROOM} wait.",
         f"A plan is right when its predicted time over the true rate is within {100 * TOLERANCE:.0f} % of the "
         "clairvoyant's. Heads were ready before the drive began: a fixed cut's own; of the plan those of the cuts that "
@@ -267,8 +270,9 @@ def _clairvoyant_row(point: Read) -> tuple[str, ...]:
 def _drive(point: Read) -> list[Figure | Text]:
     cuts = ", ".join(dict.fromkeys(title(o) for o in _clairvoyant_options(point)))
     times = {_way(arm): [s.total_s for s in found if s.ok] for arm, found in point.by_arm.items()}
+    drawn = [sample for sample in point.by_arm[SPLIT] if sample.turn < ROUND_TURNS]
     return [
-        Figure(svg=stream_picture(point.record, point.by_arm[SPLIT], point.known, point.foreseen), caption=CAPTION),
+        Figure(svg=stream_picture(point.record, drawn, point.known, point.foreseen[: len(drawn)]), caption=CAPTION),
         Text(text=f"Replayed: {point.record.notes['scenario']['note']}."),
         Text(text=f"The clairvoyant used: {cuts}. Best fixed policy: {_way(point.best_fixed)}."),
         Figure(

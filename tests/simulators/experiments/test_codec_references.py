@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from suture_simulators.experiments.codec_offer import entropy_bytes
+from suture_simulators.experiments.codec_offer import boundary_entropy_bytes
 from suture_simulators.experiments.codec_references import (
     JPEG_LS,
     PNG,
@@ -33,7 +33,7 @@ def skewed(seed: int, shape: tuple[int, ...] = (1, CHANNELS, 14, 14)) -> NDArray
 
 def ideal_bytes(codes: NDArray[np.uint8]) -> float:
     """By each channel's own histogram."""
-    return sum(entropy_bytes((np.ascontiguousarray(codes[:, channel]),)) for channel in range(codes.shape[1]))
+    return sum(boundary_entropy_bytes((np.ascontiguousarray(codes[:, channel]),)) for channel in range(codes.shape[1]))
 
 
 def test_trained_tables_come_near_each_channels_own_entropy() -> None:
@@ -67,7 +67,7 @@ def test_channels_that_are_alike_in_space_are_worth_tiling() -> None:
     rows, columns = np.mgrid[0:32, 0:32]
     smooth = np.stack([(rows * (1 + n % 3) + columns * 2 + 5 * n) % 256 for n in range(16)])[np.newaxis]
     codes = smooth.astype(np.uint8)
-    assert tiled_jpeg_ls_bytes(codes) < 0.5 * entropy_bytes((codes,))
+    assert tiled_jpeg_ls_bytes(codes) < 0.5 * boundary_entropy_bytes((codes,))
 
 
 def test_two_tensors_are_coded_one_after_the_other() -> None:
@@ -84,6 +84,6 @@ def test_the_input_is_held_against_png_where_it_is_a_picture() -> None:
 
 
 def test_entropy_is_that_of_the_histogram() -> None:
-    assert entropy_bytes((np.zeros((1, 4, 5, 5), np.uint8),)) == 0
-    assert entropy_bytes((np.arange(256, dtype=np.uint8),)) == pytest.approx(256)
-    assert entropy_bytes((np.array([0, 1] * 40, np.uint8), np.zeros(9, np.uint8))) == pytest.approx(10)
+    assert boundary_entropy_bytes((np.zeros((1, 4, 5, 5), np.uint8),)) == 0
+    assert boundary_entropy_bytes((np.arange(256, dtype=np.uint8),)) == pytest.approx(256)
+    assert boundary_entropy_bytes((np.array([0, 1] * 40, np.uint8), np.zeros(9, np.uint8))) == pytest.approx(10)

@@ -27,7 +27,10 @@ def single(where: Point, arm: str, total_s: float, payload: int = 100_000, **ste
 
 
 def results(samples: dict[Point, list[Sample]], notes: dict[str, Any] | None = None) -> Results:
-    records = tuple(PointRecord(point=where, sitting=1, valid=True, notes=notes or {}) for where in samples)
+    records = tuple(
+        PointRecord(point=where, sitting=1, valid=True, notes={"rtt_s": where.rtt_s, **(notes or {})})
+        for where in samples
+    )
     by_key = {where.key: tuple(found) for where, found in samples.items()}
     return Results(experiment="overhead", facts={}, records=records, samples=by_key, complete=True)
 
@@ -40,6 +43,13 @@ def test_the_bound_is_both_sides_the_bytes_at_the_lines_rate_and_a_round_trip() 
     assert made["overhead_cells_beyond"] == 1
     made = figures(results({where: [single(where, "relu", 0.05 + 1.07 * bound_s)]}))
     assert made["overhead_cells_beyond"] == 0
+
+
+def test_the_round_trip_is_the_one_that_was_measured_not_the_one_set() -> None:
+    where = point(RATE_BPS, rtt_s=0.04, scenario="warm")
+    bound_s = 0.02 + 0.03 + 0.05 + 8e5 / (RATE_BPS * TCP_PAYLOAD_SHARE)
+    made = figures(results({where: [single(where, "relu", 0.05 + bound_s)]}, {"rtt_s": 0.05}))
+    assert made["overhead_ratio_median"] == pytest.approx(1.0)
 
 
 def test_a_short_bound_may_be_missed_by_four_milliseconds() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from suture_protocol.errors import UsageError
 from suture_simulators.experiments.clairvoyant import Option, line_from_json
-from suture_simulators.experiments.trace import Trace
+from suture_simulators.experiments.trace import Trace, there_and_back
 from suture_simulators.experiments.trace_scores import (
     fixed_options,
     foreseen,
@@ -47,6 +47,14 @@ def test_the_clairvoyant_takes_the_link_while_it_is_good_and_the_unit_before_it_
     over_s = 8 * INPUT.payload_bytes / (20e6 * TCP_PAYLOAD_SHARE)
     assert seen[0].total_s == pytest.approx(0.05 + 0.1 + 0.04 + over_s)
     assert seen[1].total_s == pytest.approx(0.55)
+
+
+def test_every_replay_is_as_far_from_the_middle_of_the_run_as_any_other() -> None:
+    places: dict[str, list[int]] = {}
+    for place, (_, name) in enumerate(there_and_back("abc", 2)):
+        places.setdefault(name, []).append(place)
+    assert {sum(found) for found in places.values()} == {5}
+    assert list(there_and_back("ab", 2)) == [(0, "a"), (0, "b"), (1, "b"), (1, "a")]
 
 
 def test_against_the_clairvoyant_waiting_does_not_count_and_an_image_without_result_is_left_out() -> None:
