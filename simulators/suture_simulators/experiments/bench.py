@@ -272,8 +272,8 @@ class Bench:
 
     def _new_unit(self, link: EmulatedLink, device: Device, name: str) -> UnitProcess:
         environment = unit_environment(device.spec, self._images, self._suited)
-        config = {"address": None, "device": device.spec, "images": self._images}
-        config["accuracy_budget"] = self._accuracy_budget
+        config: dict[str, Any] = {"address": None, "device": device.spec, "images": self._images}
+        config |= {"accuracy_budget": self._accuracy_budget}
         return UnitProcess(link, config, environment, self._scratch / f"{name}.log", self._cloud)
 
     def _new_link(self, profile: LinkProfile) -> EmulatedLink:
