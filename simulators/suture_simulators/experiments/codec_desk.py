@@ -18,7 +18,7 @@ from suture_cloud.tail import Tails
 from suture_edge.engines.base import Head
 from suture_edge.engines.registry import choose_variant, get_engine, load_head
 from suture_models.bundle import Bundle
-from suture_models.calibration import quantising_inputs
+from suture_models.calibration import quantising_inputs, varied_inputs
 from suture_models.manifest import INPUT_CUT, Cut
 from suture_models.preprocess import preprocess
 from suture_models.train.patients import patient_of
@@ -86,8 +86,9 @@ class Desk:
 
     @cached_property
     def calibration(self) -> tuple[NDArray[Any], ...]:
-        """The inputs that bundles are calibrated with where nothing else is given."""
-        return quantising_inputs(self.bundle.manifest.network, None).inputs
+        """The inputs that bundles are calibrated with where nothing else is given, and those added for tables."""
+        spec = self.bundle.manifest.network
+        return (*quantising_inputs(spec, None).inputs, *varied_inputs(spec))
 
     @cached_property
     def float_outputs_NK(self) -> NDArray[np.float32]:

@@ -32,6 +32,7 @@ class Cell:
     payload_bytes: int
     measured_s: float
     bound_s: float
+    profiled_bound_s: float
 
     @property
     def ratio(self) -> float:
@@ -90,6 +91,12 @@ class Urgent:
     busy_s: float
     untuned_s: float
 
+    @property
+    def link_used(self) -> float:
+        """Share of the line that routine payloads took while urgent images crossed it too; the less of both arms."""
+        rate_bps = self.record.point.rate_bps * TCP_PAYLOAD_SHARE
+        return float(min(self.record.notes["routine_bps"].values())) / rate_bps
+
 
 def urgent(results: Results) -> list[Urgent]:
     """The urgent images."""
@@ -110,6 +117,7 @@ def figures(results: Results) -> dict[str, float]:
         found |= {
             "overhead_ratio_median": statistics.median(ratios),
             "overhead_ratio_p95": float(np.percentile(ratios, 95)),
+            "overhead_vs_profiles_median": statistics.median(c.measured_s / c.profiled_bound_s for c in warm),
             "overhead_cells": float(len(warm)),
             "overhead_cells_beyond": float(sum(not cell.within for cell in warm)),
         }
@@ -123,6 +131,7 @@ def figures(results: Results) -> dict[str, float]:
     if stats := urgent(results):
         found["stat_vs_idle_ratio"] = max(one.busy_s / one.idle_s for one in stats)
         found["stat_untuned_vs_idle_ratio"] = max(one.untuned_s / one.idle_s for one in stats)
+        found["stat_link_used"] = min(one.link_used for one in stats)
         found["routine_failed"] = float(sum(one.record.notes["routine_failed"] for one in stats))
     return found
 
@@ -151,14 +160,16 @@ _DEFINITIONS = (
     f"({100 * TCP_PAYLOAD_SHARE:.1f} % is left), and one round trip as a bare TCP handshake takes it on the same link "
     "(in brackets, ms; set is the delay, to which the emulation adds its own). Reading and preprocessing are left out "
     "on both sides. Codes cross as they are, so that sizes are exact. The answer's bytes are no part of the bound: "
-    "1,000 logits take 3.3 ms at 10 Mbit/s.",
+    "1,000 logits take 3.3 ms at 10 Mbit/s. overhead_vs_profiles_median is the ratio to a bound whose head and tail "
+    "are the profiles', measured in a loop without waits: a core that has waited for the link is colder.",
     f"Idle: {IDLE_S:g} s of silence before each image; the worst payload counts. Lossy: {format_share(LOSS)} of "
     "packets are lost at random each way; the median over payloads counts.",
     "Series: the rate is set so that one image's codes take as long as the slower of head and tail. Slowest stage: "
     "reading, preprocessing and head; the codes at the line's rate; decoding and tail; each as the median of the "
     "images that were done one by one. The pipeline's start and end, when not all stages have work, count.",
     "STAT: an urgent image of one size while routine images of the largest size saturate the uplink, against the same "
-    "on an idle link. Untuned: on a connection whose sockets are as the system makes them.",
+    "on an idle link. Untuned: on a connection whose sockets are as the system makes them. stat_link_used is the share "
+    "of the line that the routine payloads took in either, urgent images between them.",
 )
 
 
@@ -181,6 +192,7 @@ def _cell(record: PointRecord, cut: str, samples: Sequence[Sample]) -> Cell:
         payload_bytes=samples[0].payload_bytes,
         measured_s=statistics.median(map(_without_reading, samples)),
         bound_s=statistics.median(bound_s(sample, point.rate_bps, rtt_s) for sample in samples),
+        profiled_bound_s=bound_s(samples[0], point.rate_bps, rtt_s, record.notes["sides_s"][cut]),
     )
 
 

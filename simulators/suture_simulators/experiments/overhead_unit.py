@@ -72,7 +72,8 @@ def stat(ways: Ways, given: Mapping[str, Any]) -> dict[str, Any]:
     """Urgent images on the idle link, then as many while routine requests saturate it, then that on untuned sockets.
 
     Returns:
-        The outcomes of all as plain data, and what became of the routine requests on the tuned ones.
+        The outcomes of all as plain data; what became of the routine requests on the tuned sockets, how many failed on
+        either, and at what rate they crossed on each.
 
     Raises:
         LinkError: an urgent image did not come back.
@@ -81,13 +82,14 @@ def stat(ways: Ways, given: Mapping[str, Any]) -> dict[str, Any]:
     busy, routine = _beside_routine(ways, given)
     with CloudClient(ways.client.address, PlainChannels(insecure=True), tuning=UNTUNED) as plain:
         plain.connect(TIMEOUT_S)
-        untuned, _ = _beside_routine(ways.over(plain), given)
+        untuned, plainly = _beside_routine(ways.over(plain), given)
     return {
         "idle": idle,
         "busy": busy,
         "untuned": untuned,
         "routine_done": routine.done,
-        "routine_failed": routine.failed,
+        "routine_failed": routine.failed + plainly.failed,
+        "routine_bps": {"busy": routine.bps, "untuned": plainly.bps},
         "routine_bytes": len(routine.request.payload),
     }
 
@@ -107,17 +109,22 @@ def _beside_routine(ways: Ways, given: Mapping[str, Any]) -> tuple[list[dict[str
 
 
 class Routine:
-    """Routine requests that keep the uplink full from entering to leaving; then those under way are waited for."""
+    """Routine requests that keep the uplink full from entering to leaving; then those under way are waited for.
+
+    `bps` is then the rate at which their payloads crossed.
+    """
 
     def __init__(self, client: CloudClient, request: CloudRequest) -> None:
         self.request = request
         self.done = self.failed = 0
+        self.bps = 0.0
         self._client = client
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._threads = [threading.Thread(target=self._send) for _ in range(_ROUTINE)]
 
     def __enter__(self) -> Routine:
+        self._begun_s = time.perf_counter()
         for thread in self._threads:
             thread.start()
         return self
@@ -126,6 +133,7 @@ class Routine:
         self._ending.set()
         for thread in self._threads:
             thread.join()
+        self.bps = 8 * self.done * len(self.request.payload) / (time.perf_counter() - self._begun_s)
 
     def _send(self) -> None:
         while not self._ending.is_set():

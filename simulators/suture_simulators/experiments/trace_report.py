@@ -52,8 +52,8 @@ class Read:
     """One valid point, evaluated.
 
     `foreseen` is what a clairvoyant at the planned stream's moments is predicted to take. `pairs` are (planned,
-    clairvoyant) for each image with a result that met no outage, `pairs_foreseen` (planned, foreseen); `away` are the
-    turns that met one.
+    clairvoyant) for each image with a result that met no outage in either, `pairs_foreseen` (planned, foreseen);
+    `away` are the turns of the planned stream that met one; `against` is the ratio to each fixed cut.
     """
 
     record: PointRecord
@@ -65,8 +65,17 @@ class Read:
     pairs: tuple[tuple[float, float], ...]
     pairs_foreseen: tuple[tuple[float, float], ...]
     right_share: float
-    vs_best_fixed: float
-    best_fixed: str
+    against: Mapping[str, float]
+
+    @property
+    def best_fixed(self) -> str:
+        """The fixed cut against which the plan does worst; empty where none had a result."""
+        return max(self.against, key=self.against.__getitem__, default="")
+
+    @property
+    def vs_best_fixed(self) -> float:
+        """The ratio to it; nan where none had a result."""
+        return max(self.against.values(), default=math.nan)
 
     @property
     def vs_clairvoyant(self) -> float:
@@ -104,8 +113,8 @@ def _read(record: PointRecord, samples: Sequence[Sample]) -> Read:
     by_arm = {arm: tuple(s for s in samples if s.arm == arm) for arm in notes["images"]}
     ahead = trace_scores.foreseen(by_arm[SPLIT], known, line, rtt_s)
     gone = outages(notes["scenario"]["steps"], notes["scenario"]["steps"][-1][0] + 1.0)
-    away = frozenset(trace_scores.met_outage(by_arm, gone))
-    ratio, best = trace_scores.vs_best_fixed(by_arm, away)
+    away = frozenset(trace_scores.met_outage({SPLIT: by_arm[SPLIT]}, gone))
+    either = trace_scores.met_outage({arm: by_arm[arm] for arm in (SPLIT, CLAIRVOYANT)}, gone)
     deadline_s = notes["pace"]["deadline_s"]
     return Read(
         record=record,
@@ -114,17 +123,20 @@ def _read(record: PointRecord, samples: Sequence[Sample]) -> Read:
         known=known,
         foreseen=tuple(ahead),
         away=away,
-        pairs=tuple(trace_scores.vs_clairvoyant(by_arm[SPLIT], by_arm[CLAIRVOYANT], away)),
+        pairs=tuple(trace_scores.vs_clairvoyant(by_arm[SPLIT], by_arm[CLAIRVOYANT], either)),
         pairs_foreseen=tuple(trace_scores.vs_foreseen(by_arm[SPLIT], ahead, away)),
         right_share=adapt_scores.right_share(by_arm[SPLIT], known, line, rtt_s),
-        vs_best_fixed=ratio,
-        best_fixed=best,
+        against=trace_scores.vs_best_fixed(by_arm, gone),
     )
 
 
 def figures(results: Results) -> dict[str, float]:
-    """The flat figures. `vs_clairvoyant` and `vs_best_fixed` are those of the worst drive."""
-    found = [point for point in read(results) if point.pairs]
+    """The flat figures. `vs_clairvoyant` and `vs_best_fixed` are those of the worst drive.
+
+    A drive on which no image could be compared is in none but `drives_left_out`.
+    """
+    every = read(results)
+    found = [point for point in every if point.pairs and point.pairs_foreseen and point.against]
     if not found:
         return {}
     against = [point.vs_best_fixed for point in found]
@@ -137,6 +149,7 @@ def figures(results: Results) -> dict[str, float]:
         "vs_best_fixed": max(against),
         "vs_best_fixed_median": statistics.median(against),
         "drives": len(found),
+        "drives_left_out": len(every) - len(found),
         "drives_better_than_every_fixed": sum(ratio < 1 for ratio in against),
         "right_plan_share": statistics.fmean(point.right_share for point in found),
         "images_in_outages": sum(len(point.away_of(SPLIT)) for point in found),
@@ -185,22 +198,23 @@ def _definitions(found: Sequence[Read]) -> tuple[str, ...]:
         f"unit reads, preprocesses and infers it for real, by the same code as the agent's. At most {ROOM} images "
         "wait, then the camera waits too. The line has the recorded rate both ways; while that is 0 nothing moves "
         "and packets wait.",
-        "An image met an outage if the rate was 0 at any moment from when it came until its result, in any of the "
-        "streams. Means and ratios are over the images that met none, the same ones of every stream; the others are "
-        "in the column of their own.",
-        "vs_clairvoyant: the mean time from begin to result ÷ the clairvoyant's mean; the figure is the worst drive's. "
+        "An image met an outage if the rate was 0 at any moment from when it came until its result. Two streams are "
+        "compared over the images that met none in either. Of each stream the table gives the images of the turns "
+        "whose planned one met none; the others are in the column of their own.",
+        "vs_clairvoyant: the mean time from image to result ÷ the clairvoyant's; the figure is the worst drive's. "
         "The clairvoyant drives as well, from the same offset. It has the profiles that the unit plans with, knows the "
         "rate that the line is going to have, and takes the best cut and codec by the planner's arithmetic, the rate "
-        "being integrated over the transfer; all the heads that it is going to want are ready. vs_foreseen: the same "
-        "mean ÷ what that arithmetic foresees at the plan's own moments over an ideal line; what it leaves out (slow "
-        "start, waiting threads) counts against the plan there.",
-        "vs_best_fixed: the plan's mean time from image to result, waiting included, ÷ the least mean among the fixed "
-        f"policies; the figure is the worst drive's. Fixed policies ({' or '.join(map(str, counts))} for each drive: "
-        "the image upload and the edge alone in a full run, and the cuts predicted best over the drive, each with its "
-        "best codec) really ran: each was replayed from the same offset of the drive, one after the other, on a "
-        "connection of its own; in a full run twice, the second time in the opposite order, and means are over both "
-        "(pictures show the first replay). Where the link fails, they too finish alone. The load is open: an image "
-        "comes at "
+        "being integrated over the transfer; all the heads that it is going to want are ready. Neither it nor a fixed "
+        "policy finishes an image on the unit beside a late answer, as the plan may. vs_foreseen: the plan's mean time "
+        "from begin to result ÷ what that arithmetic foresees at the plan's own moments over an ideal line; what it "
+        "leaves out (slow start, waiting threads) counts against the plan there.",
+        "vs_best_fixed: the plan's mean time from image to result, waiting included, ÷ that of the fixed policy "
+        "against which it does worst; the figure is the worst drive's. Fixed policies "
+        f"({' or '.join(map(str, counts))} for each drive: the image upload and the edge alone in a full run, and the "
+        "cuts predicted best over it, each with its best codec) really ran: each was replayed from the same offset of "
+        "the drive, one after the other, on a connection of its own; in a full run twice, the second time in the "
+        "opposite order, and means are over both (pictures show the first replay). Where the link fails, they too "
+        "finish alone. The load is open: an image comes at "
         f"every period whether or not the one before has its result; it closes only when {ROOM} wait.",
         f"A plan is right when its predicted time over the true rate is within {100 * TOLERANCE:.0f} % of the "
         "clairvoyant's. Heads were ready before the drive began: a fixed cut's own; of the plan those of the cuts that "
@@ -235,14 +249,14 @@ def _row(point: Read, arm: str, samples: Sequence[Sample]) -> tuple[str, ...]:
     if times:
         p95_s = times[min(int(0.95 * len(times)), len(times) - 1)]
         said = [format_time(statistics.fmean(times)), format_time(statistics.median(times)), format_time(p95_s)]
-        against = trace_scores.mean_s(point.clear_of(SPLIT)) / statistics.fmean(times)
     else:
-        said, against = ["–"] * 3, math.nan
+        said = ["–"] * 3
     away_s = trace_scores.mean_s(point.away_of(arm))
     said.append(format_time(away_s) if math.isfinite(away_s) else "–")
     counts = (len(samples), account.alone, account.lost, account.late)
     where = (point.record.point.network, point.record.point.scenario)
-    ratio = "" if arm == SPLIT else f"{against:.2f}"
+    against = {**point.against, **({CLAIRVOYANT: point.vs_clairvoyant} if point.pairs else {})}
+    ratio = "" if arm == SPLIT else f"{against[arm]:.3f}" if arm in against else "–"
     return (*where, _way(arm), *said, *(str(count) for count in counts), ratio)
 
 

@@ -1,15 +1,16 @@
 """How a planned stream did on a recorded drive: against a clairvoyant, and against every fixed cut that drove it too.
 
-`vs_clairvoyant`: the planned stream's mean time from begin to result ÷ that of the clairvoyant's stream, who has the
+`vs_clairvoyant`: the planned stream's mean time from image to result ÷ that of the clairvoyant's stream, who has the
 same profiles, knows the rate that the line is going to have, integrates it over the transfer, and takes the best cut
-and codec; it really drove, from the same offset. Waiting for the image before is in neither. `vs_foreseen`: the same
-÷ what the profiles foresee for such a choice over an ideal line, for the planned stream's own moments.
+and codec; it really drove, from the same offset. `vs_foreseen`: the mean time from begin to result ÷ what the profiles
+foresee for such a choice over an ideal line, for the planned stream's own moments.
 
-`vs_best_fixed`: the planned stream's mean time from image to result, waiting included, ÷ the least mean of the streams
-at one fixed cut that were replayed on the same drive. A mean, since one image stuck is what a good plan avoids and a
+`vs_best_fixed`: the planned stream's mean time from image to result ÷ that of the fixed cut against which it does
+worst, of those that were replayed on the same drive. A mean, since one image stuck is what a good plan avoids and a
 median would not see.
 
-Both are over the images that met no outage in any of the streams; the others are reported apart.
+Waiting for the image before counts, but where it says from begin. Two streams are compared over the images that met no
+outage in either; the others are reported apart.
 """
 
 from __future__ import annotations
@@ -65,10 +66,10 @@ def vs_foreseen(
 def vs_clairvoyant(
     samples: Sequence[Sample], clairvoyant: Sequence[Sample], turns: Set[int] = frozenset()
 ) -> list[tuple[float, float]]:
-    """(planned, clairvoyant) time from its begin of each image that has a result in both, all turns but these."""
+    """(planned, clairvoyant) time to result of each image that has one in both, all turns but these."""
     other = {sample.turn: sample for sample in clairvoyant if sample.ok}
     return [
-        (_took_s(sample), _took_s(other[sample.turn]))
+        (sample.total_s, other[sample.turn].total_s)
         for sample in samples
         if sample.ok and sample.turn in other and sample.turn not in turns
     ]
@@ -107,21 +108,24 @@ def in_turns(samples: Sequence[Sample], turns: Set[int], *, among: bool) -> list
     return [sample for sample in samples if (sample.turn in turns) == among]
 
 
-def vs_best_fixed(by_arm: Mapping[str, Sequence[Sample]], turns: Set[int] = frozenset()) -> tuple[float, str]:
-    """The planned stream's mean ÷ the best fixed cut's over all turns but these, and which cut that is; the clairvoyant
-    is none.
+def vs_best_fixed(by_arm: Mapping[str, Sequence[Sample]], gone: Sequence[tuple[float, float]] = ()) -> dict[str, float]:
+    """Fixed cut → the planned stream's mean ÷ its, over the images that met no outage in either; the clairvoyant is
+    none. Without the cuts with which no such image had a result.
 
     Raises:
         ValueError: no planned stream, or no fixed one.
     """
-    means = {
-        arm: mean_s(in_turns(samples, turns, among=False)) for arm, samples in by_arm.items() if arm != CLAIRVOYANT
-    }
-    planned_s = means.pop(SPLIT, None)
-    if not means or planned_s is None:
+    planned = by_arm.get(SPLIT)
+    fixed = {arm: samples for arm, samples in by_arm.items() if arm not in (SPLIT, CLAIRVOYANT)}
+    if planned is None or not fixed:
         raise ValueError("comparing takes a planned stream and one at a fixed cut")
-    best = min(means, key=means.__getitem__)
-    return planned_s / means[best], best
+    found = {}
+    for arm, samples in fixed.items():
+        away = met_outage({SPLIT: planned, arm: samples}, gone)
+        ours_s, theirs_s = (mean_s(in_turns(each, away, among=False)) for each in (planned, samples))
+        if math.isfinite(theirs_s):
+            found[arm] = ours_s / theirs_s
+    return found
 
 
 def expected_s(option: Option, line: TracedLine, length_s: float, rtt_s: float) -> float:

@@ -21,6 +21,10 @@ RATE_BPS = 10e6
 STEPS = {"preprocess": 0.05, "head": 0.02, "encode": 0.0, "transfer": 0.1, "queue": 0.0, "decode": 0.0, "tail": 0.03}
 
 
+#: Of every cut by the profiles: a core that did not wait is faster.
+SIDES = dict.fromkeys(("relu", "cut 0", "cut 1", "cut 2"), 0.04)
+
+
 def single(where: Point, arm: str, total_s: float, payload: int = 100_000, **steps: float) -> Sample:
     both = {**STEPS, **steps}
     return Sample(point=where.key, arm=arm, turn=0, total_s=total_s, payload_bytes=payload, steps_s=both)
@@ -28,7 +32,7 @@ def single(where: Point, arm: str, total_s: float, payload: int = 100_000, **ste
 
 def results(samples: dict[Point, list[Sample]], notes: dict[str, Any] | None = None) -> Results:
     records = tuple(
-        PointRecord(point=where, sitting=1, valid=True, notes={"rtt_s": where.rtt_s, **(notes or {})})
+        PointRecord(point=where, sitting=1, valid=True, notes={"rtt_s": where.rtt_s, "sides_s": SIDES, **(notes or {})})
         for where in samples
     )
     by_key = {where.key: tuple(found) for where, found in samples.items()}
@@ -41,6 +45,7 @@ def test_the_bound_is_both_sides_the_bytes_at_the_lines_rate_and_a_round_trip() 
     made = figures(results({where: [single(where, "relu", 0.05 + 1.2 * bound_s)]}))
     assert made["overhead_ratio_median"] == made["overhead_ratio_p95"] == pytest.approx(1.2)
     assert made["overhead_cells_beyond"] == 1
+    assert made["overhead_vs_profiles_median"] == pytest.approx(1.2 * bound_s / (bound_s - 0.01))
     made = figures(results({where: [single(where, "relu", 0.05 + 1.07 * bound_s)]}))
     assert made["overhead_cells_beyond"] == 0
 
@@ -127,5 +132,6 @@ def test_a_small_run(command: Command, pneumonia_bundle: Bundle, tmp_path: Path)
     (stat,) = (record for record in found.records if record.point.scenario == "stat")
     assert stat.notes["routine_done"] > 0
     assert stat.notes["routine_failed"] == 0
+    assert min(stat.notes["routine_bps"].values()) > 0
     if any(record.valid for record in found.records):
         assert sections(found)
