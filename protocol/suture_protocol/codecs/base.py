@@ -111,7 +111,7 @@ class TabledCodec(Codec):
         return codec
 
     def of_tensor(self, place: int) -> Codec:
-        return self.with_tables(self._tables[place : place + 1])
+        return self.with_tables(self._tables[place : place + 1]) if len(self._tables) > 1 or place else self
 
     def _known(self) -> TensorTables | None:
         """The tables of the one tensor that this codec is for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -13,6 +14,7 @@ from suture_protocol.errors import CodecError
 DEFAULT_LEVEL: Final = 3
 #: The largest level that needs no more memory to decode than a few MB.
 TOP_LEVEL: Final = 19
+_kept = threading.local()
 
 
 def deflate(content: bytes, level: int, further: Mapping[str, int] | None = None) -> bytes:
@@ -23,11 +25,13 @@ def deflate(content: bytes, level: int, further: Mapping[str, int] | None = None
         level: 1 … 19.
         further: Advanced parameters by the library's names (`window_log`).
     """
-    zstd = _library()
-    names = zstd.CompressionParameter
-    options = {names.compression_level: level}
-    options |= {getattr(names, name): value for name, value in (further or {}).items()}
-    payload: bytes = zstd.compress(content, options=options)
+    compressor = _compressor(level, tuple((further or {}).items()))
+    try:
+        # The whole content in one call that ends the frame: so the library knows its size and writes it.
+        payload: bytes = compressor.compress(content, compressor.FLUSH_FRAME)
+    except BaseException:
+        _kept.__dict__.clear()  # who failed half-way must not write the next frame
+        raise
     return payload
 
 
@@ -53,6 +57,25 @@ def inflate(payload: bytes | memoryview, expected: int) -> bytes:
     except (zstd.ZstdError, MemoryError, ValueError, EOFError) as error:
         raise CodecError(f"zstd payload is damaged: {error}") from error
     return data
+
+
+def _compressor(level: int, further: tuple[tuple[str, int], ...]) -> Any:
+    """This thread's compressor with such settings: to make one takes longer (0.02 ms) than to code a small tensor.
+
+    Those of higher levels take megabytes and long anyway; they are made anew.
+    """
+    kept: dict[Any, Any] = _kept.__dict__
+    key = (level, further)
+    if key in kept:
+        return kept[key]
+    zstd = _library()
+    names = zstd.CompressionParameter
+    options = {names.compression_level: level}
+    options |= {getattr(names, name): value for name, value in further}
+    compressor = zstd.ZstdCompressor(options=options)
+    if level <= DEFAULT_LEVEL:
+        kept[key] = compressor
+    return compressor
 
 
 @cache

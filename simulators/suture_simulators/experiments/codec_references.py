@@ -5,6 +5,7 @@ Axes: N image, C channel, H height, W width, S symbol.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from io import BytesIO
 from typing import Any, Final
@@ -76,8 +77,12 @@ def tiled_jpeg_ls_bytes(codes: NDArray[np.uint8]) -> int:
     except ImportError as error:
         raise CapabilityMissing(_MISSING.format("JPEG-LS", "imagecodecs")) from error
     pictures = [picture for picture in _arranged(codes) if min(picture.shape) > 1 and max(picture.shape) <= _MAX_SIDE]
-    sizes = [len(imagecodecs.jpegls_encode(np.ascontiguousarray(picture))) for picture in pictures]
-    return min(sizes, default=codes.size)
+    sizes = [codes.size]
+    for picture in pictures:
+        # Of a small picture of noise it makes more than the room that it takes.
+        with contextlib.suppress(imagecodecs.JpeglsError):
+            sizes.append(len(imagecodecs.jpegls_encode(np.ascontiguousarray(picture))))
+    return min(sizes)
 
 
 def range_coded_bytes(codes: NDArray[np.uint8], tables_CS: NDArray[np.float32]) -> int:
