@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from suture_protocol.codecs.base import Codec
-from suture_protocol.codecs.layout import declared_bytes
+from suture_protocol.codecs.layout import declared_bytes, dtype_name
 from suture_protocol.errors import CodecError
 from suture_protocol.limits import MAX_DECODED_BYTES, MAX_ELEMENTS, MAX_PAYLOAD_BYTES, MAX_TENSORS
 
@@ -30,12 +30,12 @@ def pack(tensors: Sequence[NDArray[Any]], codec: Codec) -> tuple[tuple[PayloadTe
     Raises:
         ValueError: the codec does not take one of them, or together they are beyond what one request carries.
     """
-    _check_declared([(tuple(t.shape), t.dtype.name) for t in tensors], ValueError)
+    _check_declared([(tuple(t.shape), dtype_name(t.dtype)) for t in tensors], ValueError)
     parts = [codec.of_tensor(place).encode(tensor) for place, tensor in enumerate(tensors)]
     if sum(map(len, parts)) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"the payload is larger than {MAX_PAYLOAD_BYTES} bytes")
     headers = tuple(
-        PayloadTensor(shape=tuple(tensor.shape), dtype=tensor.dtype.name, payload_bytes=len(part))
+        PayloadTensor(shape=tuple(tensor.shape), dtype=dtype_name(tensor.dtype), payload_bytes=len(part))
         for tensor, part in zip(tensors, parts, strict=True)
     )
     return headers, b"".join(parts)
@@ -86,9 +86,12 @@ def unpack(
 def _check_declared(tensors: Sequence[tuple[tuple[int, ...], str]], error: type[Exception]) -> None:
     if not 1 <= len(tensors) <= MAX_TENSORS:
         raise error(f"{len(tensors)} tensors in one request; between 1 and {MAX_TENSORS} are accepted")
-    try:
-        decoded = sum(declared_bytes(shape, dtype) for shape, dtype in tensors)
-    except CodecError as beyond:
-        raise error(str(beyond)) from beyond
-    if sum(math.prod(shape) for shape, _ in tensors) > MAX_ELEMENTS or decoded > MAX_DECODED_BYTES:
+    elements = decoded = 0
+    for shape, dtype in tensors:
+        try:
+            decoded += declared_bytes(shape, dtype)
+        except CodecError as beyond:
+            raise error(str(beyond)) from beyond
+        elements += math.prod(shape)
+    if elements > MAX_ELEMENTS or decoded > MAX_DECODED_BYTES:
         raise error(f"the tensors of one request take {decoded} bytes decoded, beyond the limit of {MAX_DECODED_BYTES}")

@@ -20,6 +20,8 @@ from suture_protocol.codecs.tables import SYMBOLS, ContextTables
 
 #: More classes tell channels better apart and have fewer codes each: 16 won on MobileNetV2, 8 and 64 were 0.5 % worse.
 _CLASSES: Final = 16
+#: Channels of fewer codes are all of one class: to tell theirs would cost more than it saves (5 % of a vector's bytes).
+_CLASS_POINTS: Final = 4
 #: Bins of the neighbours' sum and spread, for tensors of many codes and of few.
 _MANY: Final = 30_000
 _BINS_MANY: Final = (10, 3)
@@ -48,7 +50,7 @@ def train_contexts(
     points = [points_of(one) for one in codes]
     grid = grid_of(codes[0].shape)[1:]
     channels = points[0].shape[1]
-    classes = min(_CLASSES, channels)
+    classes = min(_CLASSES, channels) if len(points[0]) >= _CLASS_POINTS else 1
     blank = _blank(points, grid, classes)
     contexts = blank.costs.shape[1]
     rng = np.random.default_rng(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +29,7 @@ ITEM_BYTES: Final = {
 }
 
 
+@lru_cache(maxsize=1024)  # asked several times of each payload
 def is_wire_tensor(shape: tuple[int, ...], dtype: str) -> bool:
     """Whether a tensor of this shape and dtype may cross the wire at all."""
     if dtype not in ITEM_BYTES or len(shape) > MAX_AXES or any(not 0 <= size <= MAX_AXIS for size in shape):
@@ -70,9 +72,20 @@ def array_to_bytes(array: NDArray[Any]) -> bytes:
     Raises:
         ValueError: an array of this shape or dtype does not cross the wire.
     """
-    if not is_wire_tensor(array.shape, array.dtype.name):
+    if not is_wire_tensor(array.shape, dtype_name(array.dtype)):
         raise ValueError(f"an array of shape {array.shape} and dtype {array.dtype.name!r} does not cross the wire")
-    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes(order="C")
+    return array.astype(_little(array.dtype), copy=False).tobytes(order="C")
+
+
+@cache
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """numpy's name of a dtype, which numpy puts together anew each time."""
+    return dtype.name
+
+
+@cache
+def _little(dtype: np.dtype[Any] | str) -> np.dtype[Any]:
+    return np.dtype(dtype).newbyteorder("<")
 
 
 def array_from_bytes(data: bytes | bytearray | memoryview, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
@@ -85,7 +98,7 @@ def array_from_bytes(data: bytes | bytearray | memoryview, shape: tuple[int, ...
     size = memoryview(data).nbytes
     if size != expected:
         raise CodecError(f"{size} bytes for a tensor of shape {shape} and dtype {dtype}, which takes {expected}")
-    little = np.frombuffer(data, dtype=np.dtype(dtype).newbyteorder("<"))
+    little = np.frombuffer(data, dtype=_little(dtype))
     if dtype == "bool" and little.size and int(little.view(np.uint8).max()) > 1:
         raise CodecError("a bool tensor holds bytes other than 0 and 1")
     return little.astype(np.dtype(dtype), copy=True).reshape(shape)
