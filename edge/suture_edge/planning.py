@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from numpy.typing import NDArray
 
@@ -41,6 +41,14 @@ LINKS_FILE: Final = "links.json"
 KEEP_EVERY_S: Final = 60.0
 #: A rate that no uplink of a unit reaches: if even over this one nothing is sent, measuring the link is no use.
 _BEST_BPS: Final = 1e9
+
+
+class _Asked(TypedDict):
+    """What a plan takes beside the link; see `Planner.choose`."""
+
+    queue_s: float
+    others_s: float
+    correction: Correction
 
 
 class Planning:
@@ -100,18 +108,16 @@ class Planning:
             PlanError: nothing satisfies the constraints.
         """
         planner = self._made(images, preprocess_s)
-        link, queue_s, correction = self._now()
-        best = planner.choose(link, queue_s=queue_s, current=self._current, correction=correction)
+        link, asked = self._now()
+        best = planner.choose(link, current=self._current, **asked)
         if self._current is not None and not self._ready(best):
             self._of(best).want(self._bundle.cut(best.cut_id))
-            stay = planner.choose(
-                link, queue_s=queue_s, current=self._current, correction=correction, switch_cost_s=math.inf
-            )
+            stay = planner.choose(link, current=self._current, switch_cost_s=math.inf, **asked)
             # Where what is in force breaks a limit by now, waiting for another head would break it, too.
             best = stay if self._ready(stay) else self._current
         if self._local is not None and self._cloud is not None:
             self._of(self._local).want(self._bundle.cut(LAST_CUT))
-        self._sound(planner, best, link, queue_s, correction)
+        self._sound(planner, best, link, asked)
         self._current, self._stall_s = best, link.stall_s
         return best
 
@@ -123,8 +129,8 @@ class Planning:
     def plan(self, images: Sequence[NDArray[Any]], preprocess_s: float) -> Plan:
         """The plan in full, with what was rejected and why; raises as `choose`."""
         planner = self._made(images, preprocess_s)
-        link, queue_s, correction = self._now()
-        return planner.plan(link, queue_s=queue_s, current=self._current, correction=correction)
+        link, asked = self._now()
+        return planner.plan(link, current=self._current, **asked)
 
     def edge_profile(self, images: Sequence[NDArray[Any]], preprocess_s: float) -> Profile:
         """This unit's profile of its first variant, measured on first use and kept."""
@@ -160,15 +166,17 @@ class Planning:
             remember(_links_file(), str(self._cloud.address), self.link.estimate(), time.time())
         self._kept_s = time.monotonic()
 
-    def _now(self) -> tuple[LinkEstimate, float, Correction]:
-        """The link, the cloud's queue, and how profiles are off."""
+    def _now(self) -> tuple[LinkEstimate, _Asked]:
+        """The link; the cloud's queue, and how profiles are off."""
         self._listen()
         now_s = time.monotonic()
         correction = self._corrections.now()
         if correction.tail == 1.0:
             # What the cloud says of its own tails serves where this unit has not seen enough of them.
             correction = replace(correction, tail=self._load.tail_ratio(now_s))
-        return self.link.estimate(now_s), self._load.queue_s(now_s), correction
+        queue_s = self._load.queue_s(now_s)
+        asked = _Asked(queue_s=queue_s, others_s=self._load.others_s, correction=correction)
+        return self.link.estimate(now_s), asked
 
     def _of(self, choice: Choice) -> Heads:
         return self._variants[choice.variant_id]
@@ -176,9 +184,7 @@ class Planning:
     def _ready(self, choice: Choice) -> bool:
         return self._of(choice).ready(self._bundle.cut(choice.cut_id))
 
-    def _sound(
-        self, planner: Planner, choice: Choice, link: LinkEstimate, queue_s: float, correction: Correction
-    ) -> None:
+    def _sound(self, planner: Planner, choice: Choice, link: LinkEstimate, asked: _Asked) -> None:
         """Has the link measured that `choice` hardly uses, where a better one would change the choice.
 
         Costs 12 KB an image, beside the head that computes meanwhile; none without images.
@@ -189,7 +195,7 @@ class Planning:
             return
         better = LinkEstimate(bandwidth_bps=_BEST_BPS, rtt_s=link.rtt_s)
         try:
-            wanted = planner.choose(better, queue_s=queue_s, correction=correction)
+            wanted = planner.choose(better, **asked)
         except PlanError:
             return
         if wanted.payload_bytes > choice.payload_bytes and self._cloud.probe():

@@ -79,6 +79,7 @@ class Candidate:
         correction: Correction = AS_PROFILED,
         power: PowerModel | None = None,
         uncertain: LinkEstimate | None = None,
+        others_s: float = 0.0,
     ) -> Choice:
         """This candidate with what is predicted of it.
 
@@ -88,6 +89,7 @@ class Candidate:
             correction: How the profiles are off.
             power: For the energy.
             uncertain: The link with its spread, for the 95th percentile; `link` where there is none.
+            others_s: What a request to the cloud makes other units wait.
         """
         air_s = 8 * self.payload_bytes / link.bandwidth_bps
         steps = Steps(
@@ -111,6 +113,7 @@ class Candidate:
             late_s=late,
             period_s=max(edge_s, air_s, cloud_s),
             energy_j=None if power is None else self._energy_j(power, steps, edge_s, air_s),
+            others_s=0.0 if self.local else others_s,
             changed_share=self.changed_share or 0.0,
             memory_bytes=self.memory_bytes,
         )

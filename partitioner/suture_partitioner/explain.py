@@ -32,6 +32,7 @@ _THROUGH: Final = {
     "decoding": "their decoding takes longer",
     "queue": "they wait in the cloud's queue",
     "tail": "their tail takes longer",
+    "others": "they make other units wait for a busy cloud",
     "": "they are no better in any step",
 }
 
@@ -80,7 +81,10 @@ def explain(plan: Plan) -> tuple[str, ...]:
     over = "" if chosen.cut_id == LAST_CUT else f" for {format_size(chosen.payload_bytes)}"
     rivals = sum(not choice.broken for choice in plan.rejected)
     better = any(cost_of(c, plan.objective) < cost_of(chosen, plan.objective) for c in plan.rejected if not c.broken)
-    kept = "kept, because nothing is better by enough to leave it, of" if better else f"{BEST[plan.objective]} of"
+    fairly = ", with what other units would wait," if any(c.others_s for c in (chosen, *plan.rejected)) else ""
+    kept = (
+        "kept, because nothing is better by enough to leave it, of" if better else f"{BEST[plan.objective]}{fairly} of"
+    )
     aim = "" if plan.objective == "latency" else f", {in_words(chosen, plan.objective)}"
     why = (
         f"{name_of(chosen)[0].upper()}{name_of(chosen)[1:]}{over}: {format_time(chosen.steps.total_s)}{aim}, {kept}"

@@ -1,8 +1,9 @@
 """What a busy cloud costs: from the load that it reports to the seconds to plan with, so that a fleet of units settles.
 
 A unit keeps one `CloudLoad`, hands it each report that it hears with `on_report`, and before each choice asks for
-`queue_s(now_s)`, which goes into `Planner.choose`. Where it has timed no tail itself lately, `tail_ratio(now_s)` is
-what to multiply the cloud's profile by.
+`queue_s(now_s)`, the wait to expect, and then for `others_s`, what it makes others wait; both go into `Planner.choose`,
+which counts the second in what it makes small and in no time that it predicts. Where it has timed no tail itself
+lately, `tail_ratio(now_s)` is what to multiply the cloud's profile by.
 
 Two things go wrong where each unit simply plans with the last wait that it heard of:
 
@@ -17,7 +18,7 @@ Two things go wrong where each unit simply plans with the last wait that it hear
   É. Tardos, How bad is selfish routing?, JACM 49(2), 2002: with waits like 1 / (1 - load), arbitrarily bad). The remedy
   is as old: charge each request what it makes the others wait (marginal cost; M. Beckmann et al., 1956). A queue of
   exponential service with a mean of s, in which a request spends W = wait + s, has a marginal cost of W² / s; so the
-  wait to plan with is W² / s - s = wait · (2 + wait / s), of which all beyond the wait itself is the others'.
+  wait to choose by is W² / s - s = wait · (2 + wait / s), of which all beyond the wait itself is the others'.
 
 Units that work without a pause queue little until the cloud is full, and then at once: where two just fill it, a third
 hears of a short wait, joins, and only slows the others. So a unit that is not with the cloud reckons, beside the wait,
@@ -63,6 +64,7 @@ class CloudLoad:
         self._heard_s = 0.0
         self._held_s = 0.0
         self._busy = 0.0
+        self._met_s = 0.0
         self._asked_s: float | None = None
         self._cycle_s = 0.0
         self._since_own = _INSIDE_IMAGES
@@ -94,7 +96,7 @@ class CloudLoad:
         return 1 + (self._ratio - 1) * self._freshness(now_s)
 
     def queue_s(self, now_s: float) -> float:
-        """The wait to plan with: held until this unit looks again, and with what it makes others wait.
+        """The wait to expect: held until this unit looks again, with what it would find at work.
 
         Ask once for each image: the pace of the questions is taken for the unit's own.
         """
@@ -108,14 +110,17 @@ class CloudLoad:
             self._progress, self._due = 0.0, self._random.expovariate(1.0)
             self._busy = load.utilisation
         self._since_own += 1
-        return self._priced(load)
+        joins = not self._stat and load.units > 1 and self._since_own > _INSIDE_IMAGES
+        self._met_s = self._held_s + (self._busy * load.service_s if joins else 0.0)
+        return self._met_s
 
-    def _priced(self, load: Load) -> float:
-        if self._stat or load.service_s <= 0:
-            return self._held_s
-        joins = load.units > 1 and self._since_own > _INSIDE_IMAGES
-        met_s = self._held_s + (self._busy * load.service_s if joins else 0.0)
-        return met_s * (2 + met_s / load.service_s)
+    @property
+    def others_s(self) -> float:
+        """What a request makes the others wait, beside the wait that `queue_s` last gave."""
+        load = self._load
+        if load is None or self._stat or load.service_s <= 0:
+            return 0.0
+        return self._met_s * (1 + self._met_s / load.service_s)
 
     def _advance(self, load: Load, changed_s: float, now_s: float) -> None:
         """Lets a Poisson clock run until the next look: its rate times the units is one per settling time and change

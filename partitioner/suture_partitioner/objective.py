@@ -9,6 +9,8 @@
 - `energy`: the unit's joules for one image (`suture_partitioner.energy`).
 - `cloud`: the cloud's seconds for one image, decoding and tail.
 
+To both latencies comes what a request makes other units wait for a busy cloud (`suture_partitioner.load`).
+
 Of choices equal in the objective the fastest wins, then the one that sends less, then the shallower cut.
 """
 
@@ -42,7 +44,7 @@ def cost_of(choice: Choice, objective: Objective) -> float:
         ValueError: energy, and the choice was made without a power model.
     """
     if objective == "latency_quantile":
-        return choice.late_s
+        return choice.late_s + choice.others_s
     if objective == "throughput":
         return choice.period_s
     if objective == "cloud":
@@ -51,7 +53,7 @@ def cost_of(choice: Choice, objective: Objective) -> float:
         if choice.energy_j is None:
             raise ValueError("a choice made without a power model has no energy")
         return choice.energy_j
-    return choice.steps.total_s
+    return choice.steps.total_s + choice.others_s
 
 
 def cost_text(cost: float, objective: Objective) -> str:

@@ -114,6 +114,7 @@ class Planner:
         link: LinkEstimate,
         *,
         queue_s: float = 0.0,
+        others_s: float = 0.0,
         current: Choice | None = None,
         correction: Correction | None = None,
         switch_cost_s: float = 0.0,
@@ -123,6 +124,7 @@ class Planner:
         Args:
             link: The estimate; where it is spread, its lower quartile counts (for `latency_quantile`, the spread does).
             queue_s: The wait that the cloud reports.
+            others_s: What a request makes other units wait there: counts in what is made small, in no time or limit.
             current: The choice in force. It gives way at once where it is no longer allowed or breaks a limit, else
                 only to one that is better by enough and surely so (`suture_partitioner.switching`).
             correction: How live timings differ from the profiles.
@@ -132,22 +134,25 @@ class Planner:
             PlanError: nothing keeps to the limits over this link; says what to relax, also as `relax`.
         """
         careful = cautious(link)
-        here = self._table.weigh(careful, link, queue_s, correction)
+        here = self._table.weigh(careful, link, queue_s, correction, others_s)
         row = here.best()
         if row is None:
             raise self._out_of_limits(careful, link, queue_s, correction)
         kept = None if current is None else self._row.get((current.cut_id, current.codec, current.variant_id))
         if kept is not None and kept != row and here.allowed_A[kept]:
-            worst, best = (self._table.weigh(outer, outer, queue_s, correction) for outer in outer_links(link))
+            worst, best = (
+                self._table.weigh(outer, outer, queue_s, correction, others_s) for outer in outer_links(link)
+            )
             moved = worth_switching(kept, self._table.price(kept, switch_cost_s), here, worst, best)
             row = kept if moved is None else moved
-        return self._allowed[row].choice(careful, queue_s, correction or AS_PROFILED, self._power, link)
+        return self._allowed[row].choice(careful, queue_s, correction or AS_PROFILED, self._power, link, others_s)
 
     def plan(
         self,
         link: LinkEstimate,
         *,
         queue_s: float = 0.0,
+        others_s: float = 0.0,
         current: Choice | None = None,
         correction: Correction | None = None,
         switch_cost_s: float = 0.0,
@@ -156,10 +161,17 @@ class Planner:
 
         Args and Raises: as `choose`.
         """
-        chosen = self.choose(link, queue_s=queue_s, current=current, correction=correction, switch_cost_s=switch_cost_s)
+        chosen = self.choose(
+            link,
+            queue_s=queue_s,
+            others_s=others_s,
+            current=current,
+            correction=correction,
+            switch_cost_s=switch_cost_s,
+        )
         careful = cautious(link)
         rejected = []
-        for candidate, choice in self._choices(careful, link, queue_s, correction):
+        for candidate, choice in self._choices(careful, link, queue_s, correction, others_s):
             if candidate.key == (chosen.cut_id, chosen.codec, chosen.variant_id):
                 continue
             if not choice.broken and not candidate.cut.candidate:
@@ -240,11 +252,16 @@ class Planner:
         return tuple(reversed(found))
 
     def _choices(
-        self, careful: LinkEstimate, link: LinkEstimate, queue_s: float, correction: Correction | None
+        self,
+        careful: LinkEstimate,
+        link: LinkEstimate,
+        queue_s: float,
+        correction: Correction | None,
+        others_s: float = 0.0,
     ) -> Iterator[tuple[Candidate, Choice]]:
         """Every candidate with its choice over a link, which says what it breaks and why."""
         for candidate, rules in self._all:
-            choice = candidate.choice(careful, queue_s, correction or AS_PROFILED, self._power, link)
+            choice = candidate.choice(careful, queue_s, correction or AS_PROFILED, self._power, link, others_s)
             broken = {**rules, **over_limits(choice, self._constraints, self._objective)}
             yield candidate, replace(choice, broken=tuple(broken), reason="; ".join(broken.values()))
 

@@ -32,9 +32,12 @@ def why_lost(lost: Choice, chosen: Choice, link: LinkEstimate, objective: Object
 def why_slower(lost: Choice, chosen: Choice, link: LinkEstimate) -> str:
     """What `lost` costs more than `chosen`, the largest first, and what little it saves in return."""
     deltas = sorted(_deltas(lost.steps, chosen.steps), key=lambda delta: -abs(delta[1]))
-    costs = [_cost(step, delta_s, lost, chosen, link) for step, delta_s in deltas if delta_s > _NEGLIGIBLE_S]
+    more_s = lost.others_s - chosen.others_s
+    waits = [f"makes other units wait {format_time(more_s)}"] if more_s > _NEGLIGIBLE_S else []
+    costs = waits + [_cost(step, delta_s, lost, chosen, link) for step, delta_s in deltas if delta_s > _NEGLIGIBLE_S]
     savings = [f"{format_time(-delta_s)} of {step}" for step, delta_s in deltas if delta_s < -_NEGLIGIBLE_S]
-    if lost.steps.total_s < chosen.steps.total_s:
+    if cost_of(lost, "latency") < cost_of(chosen, "latency"):
+        savings += [f"{format_time(-more_s)} of other units' waiting"] if more_s < -_NEGLIGIBLE_S else []
         return f"saves {_listed(savings)}, not enough to give up the choice in force"
     if not costs:
         return "as fast, sends no less"
@@ -56,8 +59,10 @@ def over_limits(choice: Choice, constraints: Constraints, objective: Objective) 
 
 
 def largest_step(lost: Choice, chosen: Choice) -> str:
-    """The step in which `lost` costs most more than `chosen`; empty where it costs nothing more in any."""
-    step, delta_s = max(_deltas(lost.steps, chosen.steps), key=lambda delta: delta[1])
+    """In what `lost` costs most more than `chosen`: a step, or `others` for what other units would wait; empty where it
+    costs nothing more."""
+    others = ("others", lost.others_s - chosen.others_s)
+    step, delta_s = max((*_deltas(lost.steps, chosen.steps), others), key=lambda delta: delta[1])
     return step if delta_s > _NEGLIGIBLE_S else ""
 
 

@@ -76,7 +76,12 @@ class Table:
         self._compute_w_A = column([0.0 if power is None else power.compute_w(c.threads) for c in candidates])
 
     def weigh(
-        self, link: LinkEstimate, uncertain: LinkEstimate, queue_s: float, correction: Correction | None
+        self,
+        link: LinkEstimate,
+        uncertain: LinkEstimate,
+        queue_s: float,
+        correction: Correction | None,
+        others_s: float = 0.0,
     ) -> Weighed:
         """Weighs all candidates over a link.
 
@@ -85,6 +90,7 @@ class Table:
             uncertain: The link with its spread, for the 95th percentile.
             queue_s: The cloud's queue.
             correction: How the profiles are off; None where they are right.
+            others_s: What a request makes other units wait: part of a cost in time, and of no limit.
         """
         head_s_A, tail_s_A = self._head_s_A, self._tail_s_A
         if correction is not None:
@@ -95,11 +101,12 @@ class Table:
         away_s_A = self._remote_A * (link.rtt_s + queue_s)
         total_s_A = edge_s_A + cloud_s_A + air_s_A + away_s_A
         energy_j_A = self._joules(edge_s_A, air_s_A, cloud_s_A + away_s_A)
-        timely_s_A = cost_A = total_s_A
+        timely_s_A = total_s_A
         if self._objective == "latency_quantile":
             payload = (self._bits_A, self._late_bits_A, self._remote_A)
-            timely_s_A = cost_A = late_s(payload, edge_s_A + cloud_s_A, queue_s, uncertain)
-        elif self._objective == "throughput":
+            timely_s_A = late_s(payload, edge_s_A + cloud_s_A, queue_s, uncertain)
+        cost_A = timely_s_A + self._remote_A * others_s if others_s else timely_s_A
+        if self._objective == "throughput":
             cost_A = np.maximum(np.maximum(edge_s_A, air_s_A), cloud_s_A)
         elif self._objective == "energy" and energy_j_A is not None:
             cost_A = energy_j_A

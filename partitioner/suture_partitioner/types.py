@@ -129,6 +129,7 @@ class Choice:
         late_s: The 95th percentile of the time to the result, as far as link and payload scatter.
         period_s: The slowest stage of a pipelined series: one result every so often.
         energy_j: The unit's energy for one image; None without a power model.
+        others_s: What it makes other units wait: part of what is made small, not of the time to the result.
         changed_share: Share of calibration inputs whose answer the narrowed codes change; 0 at full width.
         memory_bytes: The head's; 0 where there is none or it was not measured.
         broken: The constraints that forbid it here, by their names in `Constraints`.
@@ -143,6 +144,7 @@ class Choice:
     late_s: float = 0.0
     period_s: float = 0.0
     energy_j: float | None = None
+    others_s: float = 0.0
     changed_share: float = 0.0
     memory_bytes: int = 0
     broken: tuple[str, ...] = ()

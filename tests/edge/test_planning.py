@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from suture_models.bundle import Bundle
 from suture_models.manifest import LAST_CUT, Cut, Variant
 from suture_models.picture import Picture
 from suture_partitioner.link import LinkEstimator
+from suture_partitioner.load import CloudLoad
 from suture_partitioner.profile_file import profile_to_json
 from suture_partitioner.types import Constraints, CutTiming, LinkEstimate, Profile
+from suture_protocol.events import Load
 from tests.cloud.harness import SIDE, VARIANT, NumpyHead, RunningCloud, until, write_bundle
 
 FAST = LinkEstimate(bandwidth_bps=50e6, rtt_s=0.001, samples=1)
@@ -59,6 +62,17 @@ class ToldLink(LinkEstimator):
 
     def estimate(self, now_s: float | None = None) -> LinkEstimate:
         return self.told
+
+
+class ToldLoad(CloudLoad):
+    """A load that is what the test says, whatever the cloud reports."""
+
+    def __init__(self, told: Load) -> None:
+        super().__init__(seed=1)
+        super().on_report(told, time.monotonic())
+
+    def on_report(self, load: Load, now_s: float, *, waited_s: float | None = None) -> None:
+        pass
 
 
 class Served:
@@ -183,6 +197,28 @@ def test_a_cloud_that_is_late_is_overtaken_by_the_unit(unit: Unit, cloud: Runnin
     assert found.steps.transfer_s > 0
     # The cloud is not given up: the next image goes there.
     assert infer(unit).where == "cloud"
+
+
+def test_what_others_would_wait_is_in_no_prediction_no_deadline_and_no_patience(
+    bundle: Bundle, cloud: RunningCloud, engine: NumpyEngine, link: ToldLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wait of 0.2 s behind tails of 50 ms costs the others a second, and this image 0.2 s."""
+    heads = {"0": timing(0.0, 40_000), "last": timing(3.0)}
+    monkeypatch.setattr("suture_edge.planning.cached_profile", lambda *_, **__: profile_of(bundle, "edge", heads))
+    busy = ToldLoad(Load(routine_wait_s=0.2, stat_wait_s=0.2, service_s=0.05, units=1))
+    settings = UnitSettings(constraints=Constraints(deadline_s=1.0))
+    variant = bundle.manifest.variants[0]
+    with CloudClient(str(cloud.address), PlainChannels(insecure=True)) as client:
+        unit = Unit(Heads(bundle, engine, variant), client, settings, link=link, load=busy)
+        image = RAMP[np.newaxis, np.newaxis]
+        choice = unit.choose("auto", [image], 0.0)
+        assert choice is not None
+        assert choice.cut_id == "0"
+        assert choice.steps.queue_s == pytest.approx(0.2)
+        assert choice.steps.total_s < 0.3
+        assert choice.others_s == pytest.approx(1.0)
+        assert unit._planning.patience_s < 0.5
+        unit.close()
 
 
 def test_a_forced_cut_waits_for_the_cloud(unit: Unit, cloud: RunningCloud) -> None:

@@ -48,7 +48,13 @@ class Way:
     memory_bytes: int
 
 
-def by_definition(world: World, link: LinkEstimate, queue_s: float = 0.0, correction: Correction | None = None):
+def by_definition(
+    world: World,
+    link: LinkEstimate,
+    queue_s: float = 0.0,
+    correction: Correction | None = None,
+    others_s: float = 0.0,
+):
     """Every way that could be planned, worked out one by one; near ties of limits are left to the caller."""
     found = []
     input_from = next((edge for edge in world.edges if "0" in edge.cuts), None)
@@ -58,14 +64,14 @@ def by_definition(world: World, link: LinkEstimate, queue_s: float = 0.0, correc
             if not cut.candidate:
                 continue
             if cut_id == "last":
-                found.append(_way(world, edge, cut, "", link, queue_s, correction))
+                found.append(_way(world, edge, cut, "", link, queue_s, correction, others_s))
             elif world.cloud is not None and cut_id in world.cloud.cuts and (cut_id != "0" or edge is input_from):
                 specs = edge.cuts[cut_id].codec_s.keys() & world.cloud.cuts[cut_id].codec_s.keys()
-                found += [_way(world, edge, cut, spec, link, queue_s, correction) for spec in sorted(specs)]
+                found += [_way(world, edge, cut, spec, link, queue_s, correction, others_s) for spec in sorted(specs)]
     return found
 
 
-def _way(world, edge, cut, spec, link, queue_s, correction) -> Way:
+def _way(world, edge, cut, spec, link, queue_s, correction, others_s) -> Way:
     correction = correction or Correction()
     head, local = edge.cuts[cut.id], spec == ""
     size = 0 if local else head.payload_bytes[spec]
@@ -86,9 +92,10 @@ def _way(world, edge, cut, spec, link, queue_s, correction) -> Way:
     bits, lossless = SPECS.get(spec, (8, True))
     share = 0.0 if bits == 8 else (world.accuracy.changed_share(cut.id, bits) if world.accuracy else None)
     late_s = _late_s(head, spec, size, link, edge_s + cloud_s, queue_s)
+    price_s = 0.0 if local else others_s
     cost = {
-        "latency": total_s,
-        "latency_quantile": late_s,
+        "latency": total_s + price_s,
+        "latency_quantile": late_s + price_s,
         "throughput": max(edge_s, air_s, cloud_s),
         "energy": energy_j,
         "cloud": cloud_s,

@@ -31,9 +31,14 @@ class Waits(Protocol):
 
     def queue_s(self, now_s: float) -> float: ...
 
+    @property
+    def others_s(self) -> float: ...
+
 
 class LastHeard:
     """The rival: the last report as it is."""
+
+    others_s = 0.0
 
     def __init__(self) -> None:
         self._wait_s = 0.0
@@ -163,7 +168,7 @@ class _Model:
 
     def begin(self, now_s: float, unit: Unit) -> None:
         if unit.waits is not None:
-            shape, wait_s = self.shape, unit.waits.queue_s(now_s)
+            shape, wait_s = self.shape, unit.waits.queue_s(now_s) + unit.waits.others_s
             cloud_s, stays = shape.idle_s + wait_s, 1 + HYSTERESIS
             remote = cloud_s <= shape.alone_s * stays if unit.remote else cloud_s * stays < shape.alone_s
         else:

@@ -22,14 +22,20 @@ def key(choice) -> tuple[str, str, str]:
 
 @settings(max_examples=300, deadline=None)
 @given(
-    world=worlds(rich=True), link=links, changed=st.floats(0.3, 3), queue_s=times, switch_cost_s=times, data=st.data()
+    world=worlds(rich=True),
+    link=links,
+    changed=st.floats(0.3, 3),
+    queue_s=times,
+    others_s=times,
+    switch_cost_s=times,
+    data=st.data(),
 )
-def test_no_constraint_is_ever_broken(world, link, changed, queue_s, switch_cost_s, data):
+def test_no_constraint_is_ever_broken(world, link, changed, queue_s, others_s, switch_cost_s, data):
     later = dataclasses.replace(link, bandwidth_bps=link.bandwidth_bps * changed)
     world = pressed(data.draw, world, data.draw(st.sampled_from([link, later])))
     try:
         planner = planner_of(world)
-        first = planner.choose(link, queue_s=queue_s)
+        first = planner.choose(link, queue_s=queue_s, others_s=others_s)
     except PlanError:
         return
     # A limit met to the last bit may be worked out a rounding apart here.
@@ -42,7 +48,7 @@ def test_no_constraint_is_ever_broken(world, link, changed, queue_s, switch_cost
         assert not choice.broken
 
     check(first, allowed)
-    check(planner.plan(link, queue_s=queue_s).chosen, allowed)
+    check(planner.plan(link, queue_s=queue_s, others_s=others_s).chosen, allowed)
     for choice in planner.pareto(link, queue_s=queue_s):
         check(choice, allowed)
     afterwards = {way.key: way for way in by_definition(rounded, later, queue_s)}
@@ -54,7 +60,7 @@ def test_no_constraint_is_ever_broken(world, link, changed, queue_s, switch_cost
         # A forced cut may be late, and may be one that no plan would choose; nothing else gives way.
         assert not cut.candidate or allowed[key(forced)].allowed
     try:
-        moved = planner.choose(later, queue_s=queue_s, current=first, switch_cost_s=switch_cost_s)
+        moved = planner.choose(later, queue_s=queue_s, others_s=others_s, current=first, switch_cost_s=switch_cost_s)
     except PlanError:
         return
     check(moved, afterwards)

@@ -28,16 +28,18 @@ def heard(load: CloudLoad, wait_s: float, *, until_s: float, from_s: float = 0.0
 
 def test_a_cloud_of_which_nothing_was_heard_is_taken_for_free():
     load = CloudLoad(seed=1)
-    assert (load.queue_s(5.0), load.wait_s(5.0), load.tail_ratio(5.0)) == (0.0, 0.0, 1.0)
+    assert (load.queue_s(5.0), load.others_s, load.wait_s(5.0), load.tail_ratio(5.0)) == (0.0, 0.0, 0.0, 1.0)
 
 
 def test_a_lone_unit_follows_the_load_up_and_down_again():
     load = CloudLoad(seed=1)
     heard(load, 0.8, until_s=10)
     assert load.wait_s(10) == pytest.approx(0.8)
-    assert load.queue_s(10) > 0.8
+    assert load.queue_s(10) == pytest.approx(0.8)
+    assert load.others_s > 0.8
     heard(load, 0.0, from_s=10.25, until_s=30)
     assert load.queue_s(30) < 0.01
+    assert load.others_s < 0.01
 
 
 def test_one_stray_report_moves_little():
@@ -72,6 +74,7 @@ def test_stat_pays_its_own_wait_alone():
     load = CloudLoad(seed=1, stat=True)
     heard(load, 2.0, until_s=10)
     assert load.queue_s(10) == pytest.approx(0.01)
+    assert load.others_s == 0
 
 
 @given(wait_s=st.floats(0, 100), service_s=st.floats(1e-4, 10))
@@ -80,7 +83,8 @@ def test_the_price_is_at_least_twice_the_wait_and_rises_with_it(wait_s: float, s
     for factor in (1.0, 1.1):
         load = CloudLoad(seed=0)
         load.on_report(report(factor * wait_s, service_s=service_s), 0.0)
-        asked.append(load.queue_s(0.0))
+        assert load.queue_s(0.0) == pytest.approx(factor * wait_s)
+        asked.append(load.queue_s(0.0) + load.others_s)
     assert asked[0] >= 2 * wait_s * (1 - 1e-9)
     assert asked[1] >= asked[0]
 
@@ -116,18 +120,18 @@ def test_of_many_units_few_look_again_at_once():
 
 
 def test_a_unit_that_is_not_with_the_cloud_reckons_with_the_work_that_it_would_find_there():
-    def asked(utilisation: float, *, own: bool) -> float:
+    def asked(utilisation: float, *, own: bool) -> tuple[float, float]:
         """After a minute, so that it has looked."""
         load = CloudLoad(seed=1)
         for second in range(60):
             waited_s = 0.0 if own else None
             load.on_report(report(0.0, units=8, utilisation=utilisation), float(second), waited_s=waited_s)
-            found = load.queue_s(second + 0.5)
+            found = load.queue_s(second + 0.5), load.others_s
         return found
 
-    assert asked(0.0, own=False) == 0
-    assert asked(0.9, own=True) == 0
-    assert asked(0.9, own=False) == pytest.approx(0.09 * (2 + 0.9))
+    assert asked(0.0, own=False) == (0, 0)
+    assert asked(0.9, own=True) == (0, 0)
+    assert asked(0.9, own=False) == pytest.approx((0.09, 0.09 * (1 + 0.9)))
 
 
 # --- Eight units under a load step --------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from suture_partitioner.caution import cautious
+from suture_partitioner.explain import explain
 from suture_partitioner.plan import HYSTERESIS, Planner, plan
 from suture_partitioner.types import Constraints, Correction, LinkEstimate
 from suture_protocol.errors import PlanError
@@ -25,21 +26,22 @@ corrections = st.one_of(
 
 
 @settings(max_examples=300, deadline=None)
-@given(world=worlds(rich=True), link=links, queue_s=times, correction=corrections, data=st.data())
-def test_the_chosen_is_the_best_by_brute_force(world, link, queue_s, correction, data):
+@given(world=worlds(rich=True), link=links, queue_s=times, others_s=times, correction=corrections, data=st.data())
+def test_the_chosen_is_the_best_by_brute_force(world, link, queue_s, others_s, correction, data):
     world = pressed(data.draw, world, link)
-    ways = by_definition(world, link, queue_s, correction)
+    asked = {"queue_s": queue_s, "correction": correction, "others_s": others_s}
+    ways = by_definition(world, link, **asked)
     allowed = [way for way in ways if way.allowed and way.in_time]
     # Whatever lies within rounding of a limit may go either way.
     tighter, looser = (world.scaled_limits(1 + sign * 1e-9) for sign in (-1, 1))
-    sure = [way for way in by_definition(tighter, link, queue_s, correction) if way.allowed and way.in_time]
-    maybe = [way for way in by_definition(looser, link, queue_s, correction) if way.allowed and way.in_time]
+    sure = [way for way in by_definition(tighter, link, **asked) if way.allowed and way.in_time]
+    maybe = [way for way in by_definition(looser, link, **asked) if way.allowed and way.in_time]
     assume(len(sure) == len(maybe))
     if not allowed:
         with pytest.raises(PlanError, match=r"relax|profile"):
-            planner_of(world).plan(link, queue_s=queue_s, correction=correction)
+            planner_of(world).plan(link, **asked)
         return
-    result = planner_of(world).plan(link, queue_s=queue_s, correction=correction)
+    result = planner_of(world).plan(link, **asked)
     chosen = result.chosen
     found = {way.key: way for way in allowed}[chosen.cut_id, chosen.codec, chosen.variant_id]
     assert chosen.steps.total_s == pytest.approx(found.total_s, rel=1e-9, abs=1e-12)
@@ -95,6 +97,24 @@ def test_a_long_queue_in_the_cloud_brings_the_work_home():
     planner = Planner(MIDDLE_WINS[0], [MIDDLE_WINS[1]], MIDDLE_WINS[2])
     assert planner.choose(LINK).cut_id == "add_2"
     assert planner.choose(LINK, queue_s=1.0).cut_id == "last"
+
+
+def test_what_others_would_wait_counts_in_the_choice_and_in_no_time_and_no_limit():
+    manifest, edge, cloud = MIDDLE_WINS
+    free = Planner(manifest, [edge], cloud)
+    priced = free.plan(LINK, queue_s=0.01, others_s=1.0)
+    assert priced.chosen.cut_id == "last"
+    assert priced.chosen.others_s == 0
+    lost = next(choice for choice in priced.rejected if choice.cut_id == "add_2")
+    assert (lost.steps.queue_s, lost.others_s) == (0.01, 1.0)
+    assert lost.steps.total_s == pytest.approx(0.164)
+    assert "makes other units wait 1 s" in lost.reason
+    why, *others = explain(priced)
+    assert "402 ms, the fastest, with what other units would wait, of 4 ways" in why
+    assert any(text.startswith("They make other units wait for a busy cloud: 3 ways") for text in others)
+    # The unit alone takes 402 ms: what others would wait is no reason to miss a deadline that can be kept.
+    urgent = Planner(manifest, [edge], cloud, Constraints(deadline_s=0.2))
+    assert urgent.choose(LINK, queue_s=0.01, others_s=1.0).cut_id == "add_2"
 
 
 def reasons_of(result) -> dict[str, str]:
