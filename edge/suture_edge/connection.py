@@ -79,7 +79,7 @@ class Connection:
         if pulse is not None:
             channel = channels.open(address)
             self._heartbeat = Heartbeat(
-                channel, address, hello, pulse, self._pressure, self._dead, clock, self._heard_idle
+                channel, address, hello, pulse, self._pressure, self._busy, self._dead, clock, self._heard_idle
             )
 
     @property
@@ -215,8 +215,11 @@ class Connection:
             self._loads.append(LoadSample(at_s=at_s, load=load, waited_s=waited_s))
 
     def _heard_idle(self, load: Load, at_s: float) -> None:
-        if not any(lane.busy for lane in self._lanes()):
+        if not self._busy():
             self._heard(load, at_s)
+
+    def _busy(self) -> bool:
+        return any(lane.busy for lane in self._lanes())
 
     def _pressure(self) -> tuple[bool, float]:
         lanes = self._lanes()

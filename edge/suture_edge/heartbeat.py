@@ -41,10 +41,14 @@ class Pulse:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RttSample:
-    """A measured round trip; `at_s` on the client's clock."""
+    """A measured round trip; `at_s` on the client's clock.
+
+    `uploading`: a request was under way when the ping was sent or answered, so that either may have queued behind it.
+    """
 
     at_s: float
     rtt_s: float
+    uploading: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +81,7 @@ class Heartbeat:
         hello: What to offer.
         pulse: How often, and when to give up.
         pressure: Whether bulk fills the path beside it, and when the transport last took some of it.
+        uploading: Whether any request is under way beside it.
         on_dead: Told once, from a thread of the heartbeat's, that the path is dead.
         clock: Seconds, monotonic.
         on_load: Told what a pong says of the cloud's load, and when it came.
@@ -89,6 +94,7 @@ class Heartbeat:
         hello: Hello,
         pulse: Pulse,
         pressure: Callable[[], tuple[bool, float]],
+        uploading: Callable[[], bool],
         on_dead: Callable[[SutureError], None],
         clock: Callable[[], float] = time.monotonic,
         on_load: Callable[[Load, float], None] = lambda _load, _at_s: None,
@@ -97,10 +103,11 @@ class Heartbeat:
         self._address = address
         self._pulse = pulse
         self._pressure = pressure
+        self._uploading = uploading
         self._on_dead = on_dead
         self._on_load = on_load
         self._clock = clock
-        self._sent: dict[int, float] = {}
+        self._sent: dict[int, tuple[float, bool]] = {}
         self._samples: deque[RttSample] = deque(maxlen=_SAMPLES)
         self._nonce = 0
         self._probe: _Probe | None = None
@@ -158,18 +165,21 @@ class Heartbeat:
 
     def sent(self, event: Event, upload: Upload | None, at_s: float) -> None:  # noqa: ARG002 a Listener's signature
         if isinstance(event, Ping):
+            uploading = self._uploading()
             with self._lock:
-                self._sent[event.nonce] = at_s
+                self._sent[event.nonce] = at_s, uploading
                 if self._probe is not None and event.nonce == self._probe.first:
                     self._probe.sent_s = at_s
 
     def received(self, event: Received, at_s: float) -> None:
         if isinstance(event, Pong):
+            uploading = self._uploading()
             with self._lock:
-                sent_at_s = self._sent.pop(event.nonce, None)
+                sent_at_s, beside = self._sent.pop(event.nonce, (None, False))
                 # A padded ping's round trip holds its own transfer.
                 if sent_at_s is not None and not self._padded(event.nonce):
-                    self._samples.append(RttSample(at_s=at_s, rtt_s=at_s - sent_at_s))
+                    sample = RttSample(at_s=at_s, rtt_s=at_s - sent_at_s, uploading=beside or uploading)
+                    self._samples.append(sample)
                 self._note_probe(event.nonce, at_s)
             if event.load is not None:
                 self._on_load(event.load, at_s)
@@ -224,7 +234,7 @@ class Heartbeat:
         with self._lock:
             if not self._sent:
                 return 0.0
-            oldest = min(self._sent.values())
+            oldest = min(at_s for at_s, _ in self._sent.values())
         _, moved_at_s = self._pressure()
         return self._clock() - max(oldest, self._call.heard_at_s, moved_at_s)
 

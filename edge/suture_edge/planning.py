@@ -261,7 +261,7 @@ class Planning:
             return
         for sample in self._cloud.rtt_samples():
             if sample.at_s > self._heard_s:
-                self.link.on_heartbeat(sample.rtt_s, sample.at_s)
+                self.link.on_heartbeat(sample.rtt_s, sample.at_s, uploading=sample.uploading)
                 self._heard_s = sample.at_s
         for probe in self._cloud.probes():
             if probe.at_s > self._probed_s:

@@ -15,6 +15,7 @@ from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
 from suture_edge.engines.base import Head
 from suture_edge.heads import Heads
+from suture_edge.heartbeat import Pulse
 from suture_edge.record import Inference
 from suture_edge.unit import Unit, UnitSettings
 from suture_models.bundle import Bundle
@@ -25,7 +26,7 @@ from suture_partitioner.load import CloudLoad
 from suture_partitioner.profile_file import profile_to_json
 from suture_partitioner.types import Constraints, CutTiming, LinkEstimate, Profile
 from suture_protocol.events import Load
-from tests.cloud.harness import SIDE, VARIANT, NumpyHead, RunningCloud, until, write_bundle
+from tests.cloud.harness import SIDE, VARIANT, NumpyHead, RunningCloud, mid_request, until, write_bundle
 
 FAST = LinkEstimate(bandwidth_bps=50e6, rtt_s=0.001, samples=1)
 SLOW = LinkEstimate(bandwidth_bps=1e6, rtt_s=0.001, samples=1)
@@ -62,6 +63,17 @@ class ToldLink(LinkEstimator):
 
     def estimate(self, now_s: float | None = None) -> LinkEstimate:
         return self.told
+
+
+class HeardLink(ToldLink):
+    """Notes of each heartbeat that it is told of whether a payload may have been before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beside: list[bool] = []
+
+    def on_heartbeat(self, rtt_s: float, now_s: float, *, uploading: bool = False) -> None:
+        self.beside.append(uploading)
 
 
 class ToldLoad(CloudLoad):
@@ -197,6 +209,29 @@ def test_a_cloud_that_is_late_is_overtaken_by_the_unit(unit: Unit, cloud: Runnin
     assert found.steps.transfer_s > 0
     # The cloud is not given up: the next image goes there.
     assert infer(unit).where == "cloud"
+
+
+def test_heartbeats_beside_a_request_are_told_apart_from_those_on_a_free_link(
+    bundle: Bundle, cloud: RunningCloud, engine: NumpyEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads = {"0": timing(0.0, 40_000), "last": timing(3.0)}
+    monkeypatch.setattr("suture_edge.planning.cached_profile", lambda *_, **__: profile_of(bundle, "edge", heads))
+    heard, image = HeardLink(), RAMP[np.newaxis, np.newaxis]
+    with CloudClient(str(cloud.address), PlainChannels(insecure=True), pulse=Pulse(interval_s=0.02)) as client:
+        unit = Unit(Heads(bundle, engine, bundle.manifest.variants[0]), client, link=heard)
+
+        def until_told(beside: bool) -> None:
+            """The first few may have been on their way before."""
+            until(lambda: unit.choose("auto", [image], 0.0) is not None and heard.beside[-4:] == [beside] * 4)
+
+        until_told(False)
+        cloud.executor.hold()
+        pending = client.submit(mid_request(bundle)[0])
+        until_told(True)
+        cloud.executor.let_go()
+        pending.wait(10)
+        until_told(False)
+        unit.close()
 
 
 def test_what_others_would_wait_is_in_no_prediction_no_deadline_and_no_patience(
