@@ -107,6 +107,12 @@ class CloudClient:
             connection = self._connection
         return () if connection is None else connection.rtt_samples()
 
+    def slowest_ping_s(self, since_s: float) -> float:
+        """The longest that a pong took since then, on this client's clock, or is due for; 0 where none is."""
+        with self._lock:
+            connection = self._connection
+        return 0.0 if connection is None else connection.slowest_ping_s(since_s)
+
     def load_samples(self) -> tuple[LoadSample, ...]:
         """What the cloud last said of its load on the present connection, oldest first; none from one that does not."""
         with self._lock:

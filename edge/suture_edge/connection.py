@@ -114,6 +114,10 @@ class Connection:
         """The last round trips, oldest first."""
         return () if self._heartbeat is None else self._heartbeat.samples()
 
+    def slowest_ping_s(self, since_s: float) -> float:
+        """The longest that a pong took since then, or is due for; 0 without a heartbeat."""
+        return 0.0 if self._heartbeat is None else self._heartbeat.slowest_s(since_s)
+
     def load_samples(self) -> tuple[LoadSample, ...]:
         """What the cloud last said of its load, oldest first."""
         with self._lock:

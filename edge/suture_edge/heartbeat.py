@@ -132,6 +132,14 @@ class Heartbeat:
         with self._lock:
             return tuple(self._samples)
 
+    def slowest_s(self, since_s: float) -> float:
+        """The longest that a pong took which came since then, or that one is due for by now."""
+        now_s = self._clock()
+        with self._lock:
+            due = [now_s - at_s for at_s, _ in self._sent.values()]
+            took = [sample.rtt_s for sample in self._samples if sample.at_s >= since_s]
+        return max((*due, *took), default=0.0)
+
     def probe(self) -> bool:
         """Sends some 12 KB to measure the rate of a link that carries nothing else; its outcome is among `probes`.
 

@@ -150,8 +150,11 @@ class Planning:
             self._keep()
 
     def gave_up(self, payload_bytes: int, waited_s: float) -> None:
-        """Takes a request that was given up, or failed with the path, into the link estimate."""
-        self.link.on_unfinished(payload_bytes, waited_s, time.monotonic())
+        """Takes a request that was given up just now, or failed with the path, into the link estimate."""
+        if self._cloud is not None:
+            now_s = time.monotonic()
+            ping_s = self._cloud.slowest_ping_s(now_s - waited_s)
+            self.link.on_unfinished(payload_bytes, waited_s, now_s, ping_s=ping_s)
 
     def observe(self, variant_id: str, cut_id: str, *, head_s: float, tail_s: float | None = None) -> None:
         """Takes measured times, by which the profiles are corrected; of a head that was at hand."""

@@ -59,6 +59,10 @@ _STALL_MEMORY_S: Final = 30.0
 #: at most quarters a request's mean rate for the payloads considered here.
 _MAX_ABOVE_MEAN: Final = 4.0
 
+#: A ping that queued behind all of a payload comes back when that would have arrived; one that takes so much longer is
+#: late. What is held up by less is not told from the jitter of wireless links.
+_LATE_S: Final = 0.05
+
 _MAX_BPS: Final = 1e11
 #: Of so many round trips the second smallest counts: a ping may have queued behind a payload, one may be a stray.
 _RTT_WINDOW: Final = 5
@@ -173,14 +177,18 @@ class LinkEstimator:
             return
         self._add(rate_bps, now_s, least_bps=mean_bps)
 
-    def on_unfinished(self, payload_bytes: int, waited_s: float, now_s: float) -> None:
-        """Takes a request that was given up, or failed with the path: at most all of it arrived in that time.
+    def on_unfinished(self, payload_bytes: int, waited_s: float, now_s: float, *, ping_s: float) -> None:
+        """Takes a request that was given up, or failed with the path: at most all of it arrived in that time, where the
+        path was slow or silent. Where pings came back all the while it was not, and the cloud was: that is no news.
 
         Args:
             payload_bytes: Size of the payload.
             waited_s: From sending its start until it was given up.
             now_s: When that was.
+            ping_s: The longest that a pong took or was due for meanwhile.
         """
+        if ping_s <= self._expected_s(payload_bytes) + _LATE_S:
+            return
         self._note_stall(payload_bytes, max(waited_s - self._expected_s(payload_bytes), 0.0), now_s, _LOST_REQUESTS)
         self._pacing.forget()
         self._lost = True

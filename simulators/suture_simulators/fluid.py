@@ -7,6 +7,7 @@ the profiles say. What is not there cannot go wrong, so this judges planning alo
 
 from __future__ import annotations
 
+import math
 import statistics
 from bisect import bisect_right
 from collections import deque
@@ -29,6 +30,8 @@ _CHUNKS: Final = 8
 #: Padding of a probe, and the time that a reconnecting unit needs.
 _PROBE_BYTES: Final = 12_000
 _RECONNECT_S: Final = 0.3
+#: How often the heartbeat pings.
+_BEAT_S: Final = 0.25
 #: Silence after which the heartbeat calls the path dead.
 _DEAD_AFTER_S: Final = 1.0
 #: A link that carried something during the last so many seconds is not probed.
@@ -175,7 +178,8 @@ class _Unit:
             self._learn(choice, sent_s, end_s)
             self._used_s = end_s
             return self._done(choice, due_s, start_s, end_s)
-        self._link.on_unfinished(choice.payload_bytes, finished_s - sent_s, finished_s)
+        ping_s = self._slowest_ping_s(choice, sent_s, finished_s)
+        self._link.on_unfinished(choice.payload_bytes, finished_s - sent_s, finished_s, ping_s=ping_s)
         return self._done(choice, due_s, start_s, finished_s, alone=True)
 
     def _gives_up(self, choice: Choice, sent_s: float, away_s: float) -> float | None:
@@ -189,6 +193,12 @@ class _Unit:
             self._down_until_s = self._up_again_s(dead_s)
         found = min(moments, default=float("inf"))
         return found if found < away_s else None
+
+    def _slowest_ping_s(self, choice: Choice, sent_s: float, until_s: float) -> float:
+        """What the first heartbeat after a payload took or was due for by then: it queued behind most of it."""
+        beat_s, line = math.ceil(sent_s / _BEAT_S) * _BEAT_S, self._course.line
+        through_s = max(line.finish(sent_s, 8 * choice.payload_bytes / TCP_PAYLOAD_SHARE), line.finish(beat_s, 8 * 60))
+        return max(min(through_s + self._course.rtt_s, until_s) - beat_s, 0.0)
 
     def _dead_s(self, from_s: float, until_s: float) -> float | None:
         """When the heartbeat has heard nothing for so long."""

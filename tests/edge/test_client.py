@@ -284,6 +284,24 @@ def test_a_path_that_goes_silent_is_noticed_in_about_a_second(bundle):
         assert edge.connected
 
 
+def test_a_ping_that_stays_out_is_late_from_when_it_was_sent_and_one_that_came_back_is_not(bundle):
+    with (
+        cloud_process(bundle) as (process, address),
+        CloudClient(address, PlainChannels(insecure=True), pulse=Pulse(interval_s=0.02, dead_after_s=30)) as edge,
+    ):
+        assert edge.slowest_ping_s(0.0) == 0.0
+        edge.connect()
+        until(lambda: len(edge.rtt_samples()) >= 2)
+        slowest_s = max(sample.rtt_s for sample in edge.rtt_samples()[:2])
+        assert edge.slowest_ping_s(0.0) >= slowest_s
+        process.send_signal(signal.SIGSTOP)
+        stopped_s = time.monotonic()
+        until(lambda: edge.slowest_ping_s(stopped_s) > 0.5)
+        process.send_signal(signal.SIGCONT)
+        until(lambda: edge.slowest_ping_s(time.monotonic()) < 0.5)
+        assert edge.slowest_ping_s(stopped_s) > 0.5
+
+
 def test_a_client_reconnects_to_a_cloud_that_comes_back(bundle):
     with RunningCloud(bundle) as cloud:
         address = cloud.address

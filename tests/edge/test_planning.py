@@ -256,6 +256,28 @@ def test_what_others_would_wait_is_in_no_prediction_no_deadline_and_no_patience(
         unit.close()
 
 
+def test_a_cloud_that_is_late_says_nothing_of_the_link(
+    bundle: Bundle, cloud: RunningCloud, engine: NumpyEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads = {"mid": timing(0.0, 2_000), "last": timing(3.0)}
+    monkeypatch.setattr("suture_edge.planning.cached_profile", lambda *_, **__: profile_of(bundle, "edge", heads))
+    # Two pings in ten seconds: on a busy machine they may be late themselves.
+    with CloudClient(str(cloud.address), PlainChannels(insecure=True), pulse=Pulse(interval_s=5.0)) as client:
+        unit = Unit(Heads(bundle, engine, bundle.manifest.variants[0]), client, link=LinkEstimator())
+        until(lambda: infer(unit).where == "cloud" and unit.link.estimate().samples > 0)  # of the first probe
+        until(lambda: unit.heads.ready(unit.bundle.cut(LAST_CUT)))
+        before = unit.link.estimate()
+        cloud.executor.hold()
+        try:
+            assert infer(unit).where == "edge"
+        finally:
+            cloud.executor.let_go()
+        after = unit.link.estimate()
+        assert after.bandwidth_bps == before.bandwidth_bps
+        assert after.stall_s == before.stall_s
+        unit.close()
+
+
 def test_a_forced_cut_waits_for_the_cloud(unit: Unit, cloud: RunningCloud) -> None:
     infer(unit)
     until(lambda: unit.heads.ready(unit.bundle.cut(LAST_CUT)))

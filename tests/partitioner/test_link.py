@@ -9,6 +9,9 @@ from suture_partitioner.dispersion import dispersion
 from suture_partitioner.link import MIN_PAYLOAD_BYTES, PRIOR, LinkEstimator
 from suture_partitioner.types import LinkEstimate
 
+#: A ping that has been due for long: the path is silent.
+DUE_S = 1.0
+
 
 def arrivals_of(payload_bytes, rate_bps, *, chunks=12, rtt_s=0.04, first_window=None, jitter_s=0.0, seed=0):
     """(offset, time) of each chunk behind a bottleneck; with `first_window`, TCP's doubling windows, one an RTT."""
@@ -121,13 +124,25 @@ def test_a_request_that_was_given_up_bounds_the_rate_from_above_and_only_lowers_
     estimator = LinkEstimator()
     for now_s in range(4):
         feed(estimator, 20e6, float(now_s))
-    estimator.on_unfinished(100_000, 0.01, 4.0)
+    estimator.on_unfinished(100_000, 0.01, 4.0, ping_s=DUE_S)
     assert estimator.estimate().bandwidth_bps == pytest.approx(20e6, rel=0.1)
-    estimator.on_unfinished(100_000, 1.0, 5.0)
+    estimator.on_unfinished(100_000, 1.0, 5.0, ping_s=DUE_S)
     assert estimator.estimate().bandwidth_bps == pytest.approx(0.8e6)
     fresh = LinkEstimator()
-    fresh.on_unfinished(100_000, 1.0, 0.0)
+    fresh.on_unfinished(100_000, 1.0, 0.0, ping_s=DUE_S)
     assert fresh.estimate().bandwidth_bps == pytest.approx(0.8e6)
+
+
+def test_a_request_that_the_cloud_was_late_with_says_nothing_of_the_link():
+    estimator = LinkEstimator()
+    for now_s in range(4):
+        feed(estimator, 20e6, float(now_s))
+    before = estimator.estimate(5.0)
+    # Pings came back within what they may wait behind the payload itself: 40 ms of it, and 40 ms of round trip.
+    estimator.on_unfinished(100_000, 0.5, 5.0, ping_s=0.08)
+    assert estimator.estimate(5.0) == before
+    feed(estimator, 2e6, 6.0)  # and nothing is taken for the slow start after an outage
+    assert estimator.estimate().bandwidth_bps == pytest.approx(2e6, rel=0.1)
 
 
 def test_what_requests_lose_to_stalls_is_averaged_and_fades():
@@ -147,7 +162,7 @@ def test_an_outage_weighs_less_than_a_request_that_was_slow():
         for request in range(20):
             feed(estimator, 10e6, float(request))
     slow.on_upload(120_000, arrivals_of(120_000, 10e6), 0.04 + 0.096 + 0.8, 20.0)
-    lost.on_unfinished(120_000, 0.04 + 0.096 + 0.8, 20.0)
+    lost.on_unfinished(120_000, 0.04 + 0.096 + 0.8, 20.0, ping_s=DUE_S)
     assert lost.estimate(20.0).stall_s == pytest.approx(slow.estimate(20.0).stall_s / 4, rel=0.05)
 
 
@@ -159,7 +174,7 @@ def test_after_an_outage_probes_that_bbr_held_back_lead_to_the_rate_that_the_lin
         link.on_probe(12_000, 0.04, 0.08, 0.0)
         for request in range(1, 12):
             feed(link, carried_bps, float(request), payload_bytes=400_000)
-        link.on_unfinished(400_000, 1.0, 12.0)
+        link.on_unfinished(400_000, 1.0, 12.0, ping_s=DUE_S)
         for second in (20.0, 21.0):
             link.on_probe(12_000, paced_s, 0.04 + paced_s, second)
         assert link.estimate().bandwidth_bps == pytest.approx(tried_bps, rel=0.15), carried_bps
@@ -169,7 +184,7 @@ def test_the_first_request_after_an_outage_may_show_a_fast_link_but_no_slow_one(
     link = LinkEstimator()
     for request in range(10):
         feed(link, 16e6, float(request))
-    link.on_unfinished(120_000, 1.0, 10.0)
+    link.on_unfinished(120_000, 1.0, 10.0, ping_s=DUE_S)
     for second in (15.0, 16.0):
         link.on_probe(12_000, 8 * 12_000 / 6e6, 0.04 + 8 * 12_000 / 6e6, second)
     tried_bps = link.estimate().bandwidth_bps
