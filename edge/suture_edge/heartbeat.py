@@ -243,8 +243,9 @@ class Heartbeat:
             if not self._sent:
                 return 0.0
             oldest = min(at_s for at_s, _ in self._sent.values())
-        _, moved_at_s = self._pressure()
-        return self._clock() - max(oldest, self._call.heard_at_s, moved_at_s)
+        bulk, moved_at_s = self._pressure()
+        # What is no bulk is taken although the path is dead, until the window is full.
+        return self._clock() - max(oldest, self._call.heard_at_s, moved_at_s if bulk else oldest)
 
     def _patience_s(self) -> float:
         bulk, _ = self._pressure()

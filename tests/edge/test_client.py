@@ -15,13 +15,14 @@ import pytest
 
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
-from suture_edge.heartbeat import Pulse
+from suture_edge.heartbeat import Heartbeat, Pulse
 from suture_edge.uploads import chunk_bytes, request_of
 from suture_models.bundle import Bundle
-from suture_protocol.address import Address
+from suture_protocol.address import Address, parse_address
 from suture_protocol.codecs.registry import get_codec
 from suture_protocol.errors import LinkError, LocalProtocolError, Refused, UsageError
 from suture_protocol.events import Priority, SessionLimits
+from suture_protocol.version import VERSION_MAX, VERSION_MIN, hello
 from tests.cloud.harness import (
     RunningCloud,
     bulk_request,
@@ -282,6 +283,34 @@ def test_a_path_that_goes_silent_is_noticed_in_about_a_second(bundle):
         process.send_signal(signal.SIGCONT)
         edge.ensure_connected(timeout_s=5)
         assert edge.connected
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+def test_what_the_transport_takes_is_a_sign_of_life_of_bulk_only(bundle, bulk):
+    """Until its window is full, it takes small requests that a dead path carries nowhere."""
+    pulse = Pulse(interval_s=0.02, dead_after_s=0.5, dead_after_bulk_s=0.5)
+    with cloud_process(bundle) as (process, address):
+        told: list[object] = []
+        channel = PlainChannels(insecure=True).open(parse_address(address))
+        heartbeat = Heartbeat(
+            channel,
+            parse_address(address),
+            hello("test", version_min=VERSION_MIN, version_max=VERSION_MAX),
+            pulse,
+            pressure=lambda: (bulk, time.monotonic()),
+            uploading=lambda: True,
+            on_dead=told.append,
+        )
+        heartbeat.start(5.0)
+        until(lambda: len(heartbeat.samples()) >= 2)
+        process.send_signal(signal.SIGSTOP)
+        stopped_s = time.monotonic()
+        if bulk:
+            until(lambda: heartbeat.slowest_s(stopped_s) > 2.0)
+            assert not told
+        else:
+            until(lambda: len(told) == 1)
+        heartbeat.close()
 
 
 def test_a_ping_that_stays_out_is_late_from_when_it_was_sent_and_one_that_came_back_is_not(bundle):
