@@ -17,8 +17,9 @@ from suture_edge.lane import BULK_BYTES, ROOM_WAIT_S, Lane
 from suture_edge.results import LoadSample, PendingResult
 from suture_edge.sockets import Brake, Tuning, tune
 from suture_edge.uploads import CloudRequest
+from suture_protocol import codes
 from suture_protocol.address import Address
-from suture_protocol.errors import SutureError
+from suture_protocol.errors import Refused, SutureError
 from suture_protocol.events import Hello, Load, Priority, Welcome
 
 _log = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ class Connection:
     @property
     def alive(self) -> bool:
         """Whether it has not ended yet, as far as is known."""
-        return self._routine.alive
+        return any(lane.alive for lane in self._lanes())
 
     def rtt_samples(self) -> tuple[RttSample, ...]:
         """The last round trips, oldest first."""
@@ -232,13 +233,20 @@ class Connection:
     def _routine_ended(self, error: SutureError) -> None:
         with self._lock:
             express = self._express
-        if express is not None:
+        if express is not None and not _is_stopping(error):
             express.call.close(error)
 
     def _dead(self, error: SutureError) -> None:
         _log.warning("%s", error)
+        if _is_stopping(error):
+            return
         for lane in self._lanes():
             lane.call.close(error)
+
+
+def _is_stopping(error: SutureError) -> bool:
+    """Whether the cloud ends the session because it is told to: it still answers what other sessions have begun."""
+    return isinstance(error, Refused) and error.code == codes.STOPPING
 
 
 def _express_ended(error: SutureError) -> None:

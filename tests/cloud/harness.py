@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -227,7 +227,7 @@ class RunningCloud:
         assert not self._thread.is_alive()
 
     def begin_stop(self) -> None:
-        if self._thread.is_alive():
+        with suppress(RuntimeError):  # its loop is closed: it was told before
             self.loop.call_soon_threadsafe(self._stop.set)
 
     async def _main(self) -> None:

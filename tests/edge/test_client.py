@@ -357,6 +357,41 @@ def test_a_cloud_told_to_stop_leaves_in_order(bundle, number):
             edge.infer(mid_request(bundle)[0])
 
 
+def test_a_cloud_told_to_stop_answers_what_it_has_begun(bundle, caplog):
+    with RunningCloud(bundle) as cloud, client(cloud) as edge:
+        edge.connect()
+        cloud.executor.hold()
+        request, expected = mid_request(bundle)
+        pending = edge.submit(request)
+        assert cloud.executor.started.wait(10)
+        cloud.begin_stop()
+        # The heartbeat has nothing under way and is let go at once.
+        until(lambda: "is being stopped" in caplog.text and len(cloud.server._streams) == 1)
+        with pytest.raises(Refused, match="being stopped"):
+            edge.infer(request)
+        cloud.executor.let_go()
+        np.testing.assert_array_equal(pending.wait(10).outputs["score"], expected)
+        until(lambda: not edge.connected)
+
+
+def test_a_cloud_told_to_stop_answers_an_urgent_request_although_nothing_routine_is_under_way(bundle):
+    with RunningCloud(bundle) as cloud, client(cloud, pulse=None) as edge:
+        edge.connect()
+        cloud.executor.hold()
+        bulk = edge.submit(bulk_request(bundle))
+        assert cloud.executor.started.wait(10)
+        stat, expected = mid_request(bundle, priority=Priority.STAT)
+        pending = edge.submit(stat)
+        until(lambda: len(cloud.server._dispatcher._to_run) == 1)
+        bulk.cancel()
+        until(lambda: sum(stream.open_requests for stream in cloud.server._streams) == 1)
+        cloud.begin_stop()
+        until(lambda: len(cloud.server._streams) == 1 and not edge._connection._routine.alive)
+        cloud.executor.let_go()
+        np.testing.assert_array_equal(pending.wait(10).outputs["score"], expected)
+        until(lambda: not edge.connected)
+
+
 def test_a_stat_request_does_not_queue_behind_bulk_that_the_transport_has_taken(bundle):
     with RunningCloud(bundle) as cloud, client(cloud, pulse=None) as edge:
         edge.connect()
