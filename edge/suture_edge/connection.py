@@ -190,6 +190,9 @@ class Connection:
         """Submits an urgent request and holds the routine lane until it is answered, or should have arrived."""
         until_s = self._clock() + _HOLD_S + 8 * len(request.payload) / _HOLD_BPS
         self._hold(1, until_s)
+        if lane is self._routine:
+            # What it was braked for has been answered meanwhile; now the brake would slow the urgent request down.
+            self._brake.release()
         try:
             pending = lane.submit(request, timeout_s)
         except SutureError:

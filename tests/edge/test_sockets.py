@@ -151,3 +151,25 @@ def test_bulk_is_braked_while_an_urgent_request_is_made_and_on_its_way(bundle: B
         urgent.wait(10)
         until(lambda: braked(cloud.address) == 0)
         bulk.wait(10)
+
+
+def test_an_urgent_request_on_the_routine_lane_is_not_braked_by_what_was_answered_meanwhile(bundle: Bundle) -> None:
+    with (
+        RunningCloud(bundle) as cloud,
+        CloudClient(cloud.address, PlainChannels(insecure=True), pulse=None) as client,
+    ):
+        client.connect()
+        cloud.executor.hold()
+        bulk = client.submit(bulk_request(bundle))
+        assert cloud.executor.started.wait(10)  # all of it has arrived
+        with client.way(Priority.STAT):
+            assert braked(cloud.address) == 1
+            cloud.executor.let_go()
+            bulk.wait(10)
+            cloud.executor.hold()
+            urgent = client.submit(mid_request(bundle, priority=Priority.STAT)[0])
+            assert braked(cloud.address) == 0
+        with client.way(Priority.STAT):
+            assert braked(cloud.address) == 0
+        cloud.executor.let_go()
+        urgent.wait(10)
