@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from suture_edge.channels import ChannelFactory, marked_options
 from suture_edge.heartbeat import Heartbeat, ProbeSample, Pulse, RttSample
-from suture_edge.lane import BULK_BYTES, ROOM_WAIT_S, Lane
+from suture_edge.lane import ROOM_WAIT_S, Lane
 from suture_edge.results import LoadSample, PendingResult
 from suture_edge.sockets import Brake, Tuning, tune
 from suture_edge.uploads import CloudRequest
@@ -36,7 +36,7 @@ class Connection:
 
     Urgent requests overtake waiting ones of the same lane; but what the transport has taken cannot be overtaken, and
     it takes megabytes. So urgent requests that meet bulk use an express lane, a session with a TCP connection of its
-    own. It is opened when the first bulk is handed in: once the path is full, connecting takes several seconds. And
+    own. It is opened when what is handed in becomes bulk: once the path is full, connecting takes several seconds. And
     while an urgent one is being made or on its way, the routine lane is held, since two TCP connections share a link
     evenly whatever they carry: it is given no further payload, and what the transport has taken is braked. Not for
     long, since an urgent one may wait in the cloud, too.
@@ -145,7 +145,7 @@ class Connection:
             if lane is not self._routine:
                 self._tune(self._express_mark)
             return self._overtaking(lane, request, timeout_s)
-        if len(request.payload) > BULK_BYTES:
+        if self._routine.bulk_under_way(len(request.payload)):
             self._express_lane()
         return self._routine.submit(request, timeout_s)
 

@@ -25,7 +25,7 @@ MAX_HELD: Final = 2 * SESSION_REQUESTS
 MAX_HELD_BYTES: Final = SESSION_PAYLOAD_BYTES
 #: How long `submit` waits for room.
 ROOM_WAIT_S: Final = 30.0
-#: Payloads up to what HTTP/2 has under way at first hold nothing up for long; larger ones are bulk.
+#: Payloads that together are no more than what HTTP/2 has under way at first hold nothing up for long; more is bulk.
 BULK_BYTES: Final = 64 * 1024
 
 
@@ -81,17 +81,18 @@ class Lane:
         """Whether a request is in flight."""
         return bool(self._in_flight)
 
-    def bulk_under_way(self) -> bool:
-        """Whether the path may be full: gRPC takes megabytes that a slow link carries for seconds, so that only an
-        answer proves that a large payload has arrived."""
+    def bulk_under_way(self, more_bytes: int = 0) -> bool:
+        """Whether the path may be full of what is in flight and `more_bytes`, in many small payloads or a large one:
+        gRPC takes megabytes that a slow link carries for seconds, so that only an answer proves that one arrived."""
         with self._lock:
-            return any(len(upload.request.payload) > BULK_BYTES for upload in self._in_flight)
+            return more_bytes + sum(len(upload.request.payload) for upload in self._in_flight) > BULK_BYTES
 
     def only_bulk(self) -> bool:
         """Whether the path may be full of what has time: no urgent request is in flight on this lane."""
         with self._lock:
-            sizes = [len(u.request.payload) for u in self._in_flight if u.request.priority <= Priority.ROUTINE]
-            return len(sizes) == len(self._in_flight) and any(size > BULK_BYTES for size in sizes)
+            if any(upload.request.priority > Priority.ROUTINE for upload in self._in_flight):
+                return False
+        return self.bulk_under_way()
 
     def submit(self, request: CloudRequest, timeout_s: float = ROOM_WAIT_S) -> PendingResult:
         """Puts a request on its way; waits while too many are, so that whoever makes them is held back.

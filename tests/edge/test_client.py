@@ -410,6 +410,22 @@ def test_a_stat_request_does_not_queue_behind_bulk_that_the_transport_has_taken(
         pending[2].wait(10)
 
 
+def test_many_small_routine_requests_are_bulk_together(bundle):
+    with RunningCloud(bundle) as cloud, client(cloud, pulse=None) as edge:
+        edge.connect()
+        cloud.executor.hold()
+        routine = [edge.submit(wide_request(bundle, seed)) for seed in range(2)]
+        # Opened before an urgent one needs it: on a full path connecting takes seconds.
+        until(lambda: len(cloud.server._streams) == 2)
+        stat, expected = mid_request(bundle, priority=Priority.STAT)
+        urgent = edge.submit(stat)
+        until(lambda: sorted(stream.open_requests for stream in cloud.server._streams) == [1, 2])
+        cloud.executor.let_go()
+        np.testing.assert_array_equal(urgent.wait(10).outputs["score"], expected)
+        for pending in routine:
+            pending.wait(10)
+
+
 def test_routine_requests_are_held_while_an_urgent_one_is_on_its_way_but_not_for_long(bundle):
     with RunningCloud(bundle) as cloud, client(cloud, pulse=None) as edge:
         edge.connect()

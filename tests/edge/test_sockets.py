@@ -18,7 +18,7 @@ from suture_edge.sockets import UNSENT_BYTES, UNTUNED, Brake, Tuning, tune
 from suture_models.bundle import Bundle
 from suture_protocol.address import Address
 from suture_protocol.events import Priority
-from tests.cloud.harness import RunningCloud, bulk_request, mid_request, until, write_bundle
+from tests.cloud.harness import RunningCloud, bulk_request, mid_request, until, wide_request, write_bundle
 
 NOTSENT_LOWAT, USER_TIMEOUT = 25, 18
 MAX_PACING_RATE = 47
@@ -173,3 +173,21 @@ def test_an_urgent_request_on_the_routine_lane_is_not_braked_by_what_was_answere
             assert braked(cloud.address) == 0
         cloud.executor.let_go()
         urgent.wait(10)
+
+
+def test_small_requests_that_fill_the_path_together_are_braked_as_one_large_one(bundle: Bundle) -> None:
+    with (
+        RunningCloud(bundle) as cloud,
+        CloudClient(cloud.address, PlainChannels(insecure=True), pulse=None) as client,
+    ):
+        client.connect()
+        cloud.executor.hold()
+        pending = [client.submit(wide_request(bundle))]
+        with client.way(Priority.STAT):
+            assert braked(cloud.address) == 0
+        pending.append(client.submit(wide_request(bundle)))
+        with client.way(Priority.STAT):
+            assert braked(cloud.address) == 1
+        cloud.executor.let_go()
+        for request in pending:
+            request.wait(10)
