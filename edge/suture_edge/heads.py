@@ -72,7 +72,7 @@ class Heads:
         """Runs the head of `cut`, loading it if it is not at hand; see `Head.run`.
 
         Raises:
-            BundleError: the variant has no head for that cut.
+            BundleError: the variant has no head for that cut, or the engine cannot compile or run it.
             CapabilityMissing: the engine's library is not installed.
         """
         while True:
@@ -235,14 +235,20 @@ class _Maker:
 
     def _run(self) -> None:
         _give_way()
-        while True:
+        try:
+            while True:
+                with self._changed:
+                    if not self._wanted:
+                        self._thread = None
+                        return
+                    # The plan's wish first: the last cut is for a bad moment that may never come.
+                    cut = self._wanted.pop(False, None) or self._wanted.pop(True)
+                self._heads.make(cut)
+        finally:
+            # Where it ends by an error that nobody foresaw, the next wish has a new one begun.
             with self._changed:
-                if not self._wanted:
+                if self._thread is threading.current_thread():
                     self._thread = None
-                    return
-                # The plan's wish first: the last cut is for a bad moment that may never come.
-                cut = self._wanted.pop(False, None) or self._wanted.pop(True)
-            self._heads.make(cut)
 
 
 def _give_way() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import os
 import platform
@@ -17,8 +19,8 @@ import pytest
 from suture_edge.engines.base import Engine
 from suture_edge.engines.registry import choose_variant, engine_names, get_engine, load_head
 from suture_edge.heads import HEADS_KEPT, Heads
-from suture_models.bundle import Bundle
-from suture_models.manifest import INPUT_CUT, LAST_CUT, Cut, Precision, Variant
+from suture_models.bundle import MANIFEST_NAME, Bundle, open_bundle
+from suture_models.manifest import INPUT_CUT, LAST_CUT, ArtefactFile, Cut, Precision, Variant
 from suture_models.quant import dequantise, quantise
 from suture_partitioner.device import processor_class
 from suture_protocol.errors import BundleError, UsageError
@@ -83,6 +85,24 @@ def test_int8_heads_send_codes_at_every_cut_but_the_last(tiny_bundle, name):
     for cut in cuts_of(tiny_bundle, variant):
         expected = "float32" if cut.id == LAST_CUT else "uint8"
         assert {variant.wire_dtype(cut, t) for t in cut.boundary} == {expected}, cut.id
+
+
+@every_engine
+def test_a_graph_that_the_library_cannot_read_or_run_is_a_bundle_error(tiny_bundle, tmp_path, name):
+    engine, variant = engine_and_variant(tiny_bundle, name, "int8")
+    cuts = [cut for cut in cuts_of(tiny_bundle, variant) if cut.id != INPUT_CUT]
+    with closing(load_head(engine, tiny_bundle, variant, cuts[0])) as head, pytest.raises(BundleError, match="cut"):
+        head.run(np.zeros((1, 1), np.float64))
+    garbage = b"no graph at all"
+    (tmp_path / "garbage").write_bytes(garbage)
+    file = ArtefactFile(path="garbage", sha256=hashlib.sha256(garbage).hexdigest(), size_bytes=len(garbage))
+    damaged = dataclasses.replace(variant, files=dict.fromkeys(variant.files, file))
+    manifest = dataclasses.replace(tiny_bundle.manifest, variants=(damaged,))
+    (tmp_path / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    bundle = open_bundle(tmp_path)
+    for cut in (cuts[0], bundle.cut(LAST_CUT)):
+        with pytest.raises(BundleError, match=f"head of bundle {bundle.name} at cut"):
+            load_head(engine, bundle, damaged, cut)
 
 
 @every_engine

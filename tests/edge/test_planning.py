@@ -349,3 +349,19 @@ def test_a_head_that_cannot_be_made_is_told_of_once_and_never_ready(
     assert not heads.ready(bundle.cut("mid"))
     assert caplog.text.count("cannot be made ready") == 1
     heads.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_heads_are_still_made_after_an_error_that_nobody_foresaw(bundle: Bundle) -> None:
+    class Surprising(NumpyEngine):
+        def load(self, bundle: Bundle, variant: Variant, cut: Cut, *, threads: int = 1) -> Head:
+            if cut.id == "mid":
+                raise ZeroDivisionError
+            return super().load(bundle, variant, cut, threads=threads)
+
+    heads = Heads(bundle, Surprising(), bundle.manifest.variants[0])
+    heads.want(bundle.cut("mid"))
+    until(lambda: heads._maker._thread is None)
+    heads.want(bundle.cut("wide"))
+    until(lambda: heads.ready(bundle.cut("wide")))
+    heads.close()

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from suture_models.bundle import Bundle
 from suture_models.manifest import Cut, Variant
+from suture_protocol.errors import BundleError
+
+
+@contextmanager
+def library_errors(what: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Within it, what an engine's library raises is a BundleError, so that nobody else need know the library's errors.
+
+    Args:
+        what: Which library and head, for a person.
+        kinds: The library's own errors.
+
+    Raises:
+        BundleError: the library raised one of `kinds`.
+    """
+    try:
+        yield
+    except kinds as error:
+        reason = " ".join(str(error).split()) or repr(error)
+        raise BundleError(f"{what}: {reason}; build the bundle again") from error
 
 
 class Head(Protocol):
@@ -20,6 +41,9 @@ class Head(Protocol):
             One array per tensor of the cut's boundary, in its order and shape: uint8 codes where the variant has
             a quantiser for the tensor, else the tensor's own dtype. For the last cut: the network's outputs, float32.
             The arrays belong to the caller.
+
+        Raises:
+            BundleError: the library cannot run it.
         """
         ...
 
@@ -50,7 +74,7 @@ class Engine(Protocol):
         """Compiles the head of `cut` from the bundle's artefact for `variant`.
 
         Raises:
-            BundleError: the variant has no head for that cut.
+            BundleError: the variant has no head for that cut, or the library cannot compile it.
             CapabilityMissing: the library is not installed; the message says how to install it.
         """
         ...

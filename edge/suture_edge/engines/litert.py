@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from suture_edge.engines.base import library_errors
 from suture_models.bundle import Bundle
 from suture_models.litertgraph import ordered_outputs
 from suture_models.manifest import LAST_CUT, Cut, Variant
 from suture_protocol.errors import BundleError, CapabilityMissing
 
 _CODE_SHIFT = 128  # LiteRT's codes are int8, ours uint8
+#: What its interpreter raises.
+_ERRORS = (RuntimeError, ValueError)
 
 
 class LiteRtEngine:
@@ -41,14 +44,17 @@ class LiteRtEngine:
         if file is None:
             have = ", ".join(role.removeprefix("cut:") for role in variant.files)
             raise BundleError(f"bundle {bundle.name}: {variant.id} has no head for cut {cut.id!r}; it has: {have}")
-        interpreter = _interpreter_class()(str(bundle.file(file)), num_threads=threads)
-        return _LiteRtHead(interpreter, cut)
+        make, path = _interpreter_class(), str(bundle.file(file))
+        what = f"LiteRT, head of bundle {bundle.name} at cut {cut.id!r}"
+        with library_errors(what, *_ERRORS):
+            return _LiteRtHead(make(path, num_threads=threads), cut, what)
 
 
 class _LiteRtHead:
     """One interpreter of a head."""
 
-    def __init__(self, interpreter: Any, cut: Cut) -> None:
+    def __init__(self, interpreter: Any, cut: Cut, what: str) -> None:
+        self._what = what
         interpreter.allocate_tensors()
         self._interpreter: Any = interpreter
         self._input = interpreter.get_input_details()[0]["index"]
@@ -58,8 +64,9 @@ class _LiteRtHead:
 
     def run(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """See `Head.run`."""
-        self._interpreter.set_tensor(self._input, np.ascontiguousarray(image))
-        self._interpreter.invoke()
+        with library_errors(self._what, *_ERRORS):
+            self._interpreter.set_tensor(self._input, np.ascontiguousarray(image))
+            self._interpreter.invoke()
         found = (self._output(detail) for detail in self._outputs)
         return tuple(a.reshape(shape) for a, shape in zip(found, self._shapes, strict=True))
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from suture_edge.engines.base import library_errors
 from suture_models.bundle import Bundle
 from suture_models.manifest import LAST_CUT, Cut, Variant
 from suture_protocol.errors import BundleError, CapabilityMissing
@@ -37,24 +38,27 @@ class OnnxRuntimeEngine:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        with tempfile.TemporaryDirectory(prefix="suture-head-") as scratch:
+        what = f"ONNX Runtime, head of bundle {bundle.name} at cut {cut.id!r}"
+        with tempfile.TemporaryDirectory(prefix="suture-head-") as scratch, library_errors(what, *_errors()):
             if cut.id != LAST_CUT:
                 path = _extract(path, variant, cut, Path(scratch))
             session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        return _OnnxRuntimeHead(session, cut)
+        return _OnnxRuntimeHead(session, cut, what)
 
 
 class _OnnxRuntimeHead:
     """One session of a head."""
 
-    def __init__(self, session: Any, cut: Cut) -> None:
+    def __init__(self, session: Any, cut: Cut, what: str) -> None:
+        self._what, self._errors = what, _errors()
         self._session: Any = session
         self._input = session.get_inputs()[0].name
         self._shapes = [t.shape for t in cut.boundary]
 
     def run(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """See `Head.run`."""
-        found = self._session.run(None, {self._input: np.ascontiguousarray(image)})
+        with library_errors(self._what, *self._errors):
+            found = self._session.run(None, {self._input: np.ascontiguousarray(image)})
         return tuple(a.reshape(shape) for a, shape in zip(found, self._shapes, strict=True))
 
     def layer_times_s(self) -> dict[str, float]:
@@ -90,3 +94,12 @@ def _onnxruntime() -> Any:
     except ImportError as error:
         raise CapabilityMissing("ONNX Runtime is not installed: pip install 'suture[onnxruntime]'") from error
     return onnxruntime
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime and onnx raise: each of the former's errors derives from Exception alone."""
+    from google.protobuf.message import DecodeError
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = (kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    return (RuntimeError, ValueError, DecodeError, *own)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from suture_edge.engines.base import library_errors
 from suture_edge.engines.ovlayers import layer_names
 from suture_models.bundle import Bundle
 from suture_models.manifest import LAST_CUT, Cut, Variant
@@ -41,8 +42,7 @@ class OpenVinoEngine:
     def load(self, bundle: Bundle, variant: Variant, cut: Cut, *, threads: int = 1) -> _OpenVinoHead:
         """See `Engine.load`."""
         ov = _openvino()
-        if self._core is None:
-            self._core = ov.Core()
+        what = f"OpenVINO, head of bundle {bundle.name} at cut {cut.id!r}"
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
@@ -51,16 +51,19 @@ class OpenVinoEngine:
             "INFERENCE_PRECISION_HINT": self._float_hint,
             "PERF_COUNT": "YES" if self._counters else "NO",
         }
-        model = self._graph(bundle, variant)
-        if cut.id != LAST_CUT:
-            from suture_models.ovgraph import cut_model
+        with library_errors(what, RuntimeError):
+            if self._core is None:
+                self._core = ov.Core()
+            model = self._graph(bundle, variant)
+            if cut.id != LAST_CUT:
+                from suture_models.ovgraph import cut_model
 
-            names = [t.name for t in cut.boundary]
-            model = cut_model(model, names, [variant.quantiser(cut, t) for t in cut.boundary])
-        compiled = self._core.compile_model(model, "CPU", settings)
-        graph = {node.name for node in bundle.manifest.graph}
-        layers = layer_names(compiled, model, graph) if self._counters else {}
-        return _OpenVinoHead(compiled, cut, layers)
+                names = [t.name for t in cut.boundary]
+                model = cut_model(model, names, [variant.quantiser(cut, t) for t in cut.boundary])
+            compiled = self._core.compile_model(model, "CPU", settings)
+            graph = {node.name for node in bundle.manifest.graph}
+            layers = layer_names(compiled, model, graph) if self._counters else {}
+            return _OpenVinoHead(compiled, cut, layers, what)
 
     def _graph(self, bundle: Bundle, variant: Variant) -> Any:
         key = (bundle.digest, variant.id)
@@ -77,7 +80,8 @@ class OpenVinoEngine:
 class _OpenVinoHead:
     """One compiled head with its inference request."""
 
-    def __init__(self, compiled: Any, cut: Cut, layer_names: Mapping[str, str]) -> None:
+    def __init__(self, compiled: Any, cut: Cut, layer_names: Mapping[str, str], what: str) -> None:
+        self._what = what
         self._layer_names = layer_names
         self._shapes = [t.shape for t in cut.boundary]
         self._outputs = len(cut.boundary)
@@ -85,7 +89,8 @@ class _OpenVinoHead:
 
     def run(self, image: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """See `Head.run`."""
-        self._request.infer([np.ascontiguousarray(image)], share_inputs=True)
+        with library_errors(self._what, RuntimeError):
+            self._request.infer([np.ascontiguousarray(image)], share_inputs=True)
         found = (self._request.get_output_tensor(i).data for i in range(self._outputs))
         return tuple(np.array(a).reshape(shape) for a, shape in zip(found, self._shapes, strict=True))
 
