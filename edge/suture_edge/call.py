@@ -141,7 +141,7 @@ class SessionCall:
             self._changed.notify_all()
 
     def cancel(self, upload: Upload) -> None:
-        """Stops an upload; a request already started is cancelled at the cloud, too."""
+        """Stops an upload; a request already started is cancelled at the cloud, too. Once for each upload."""
         with self._changed:
             if upload in self._uploads:
                 self._uploads.remove(upload)

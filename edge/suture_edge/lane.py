@@ -164,10 +164,9 @@ class Lane:
         self._on_end(error)
 
     def _cancel(self, upload: Upload | None) -> None:
-        if upload is None:
-            return
-        self.call.cancel(upload)
-        if (flight := self._land(upload)) is not None:
+        # Of several threads one lands it: a second Cancel would break the protocol, and so end the session.
+        if upload is not None and (flight := self._land(upload)) is not None:
+            self.call.cancel(upload)
             flight.pending.fail(Refused(codes.CANCELLED, "cancelled", request_id=upload.request_id))
 
     def _land(self, upload: Upload) -> _InFlight | None:

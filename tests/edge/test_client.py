@@ -147,6 +147,24 @@ def test_a_cancelled_request_is_not_waited_for_and_the_session_goes_on(edge, clo
     assert len(cloud.executor.ran) == 2  # the queued one never ran
 
 
+def test_a_request_cancelled_by_two_threads_is_cancelled_once_and_the_session_goes_on(edge, cloud, bundle):
+    cloud.executor.hold()
+    request, expected = mid_request(bundle)
+    for _ in range(20):
+        pending = edge.submit(request)
+        (upload,) = edge._connection._routine._in_flight
+        until(lambda: any(stream.open_requests for stream in cloud.server._streams))
+        pending.cancel()
+        # As long as another thread holds the upload it can be told again, before the cloud has answered the first.
+        pending.cancel()
+        del upload
+        with pytest.raises(Refused) as refused:
+            pending.wait(1)
+        assert refused.value.code == "cancelled"
+    cloud.executor.let_go()
+    np.testing.assert_array_equal(edge.infer(request).outputs["score"], expected)
+
+
 def test_a_result_that_does_not_come_in_time_is_a_link_error(edge, cloud, bundle):
     cloud.executor.hold()
     with pytest.raises(LinkError, match=r"no result from the cloud at 127.0.0.1:\d+ within 0.1 s"):
