@@ -135,8 +135,12 @@ class CloudClient:
             connection = self._connection
         return () if connection is None else connection.probes()
 
-    def connect(self, timeout_s: float = CONNECT_TIMEOUT_S) -> Welcome:
+    def connect(self, timeout_s: float = CONNECT_TIMEOUT_S, *, anew: bool = True) -> Welcome:
         """Makes a new connection, once; what was in flight on an old one fails.
+
+        Args:
+            timeout_s: How long it may take.
+            anew: Whether to do so although there is a connection, which another thread may have made just now.
 
         Raises:
             Refused: the cloud declined; code `version` where no protocol version fits.
@@ -144,6 +148,8 @@ class CloudClient:
             UsageError: the address must not be used so.
         """
         with self._connecting:
+            if not anew and self.connected and self._welcome is not None:
+                return self._welcome
             self._drop()
             if self._closed.is_set():
                 raise LinkError(f"this client of the cloud at {self.address} is closed")
@@ -170,10 +176,8 @@ class CloudClient:
         until_s = self._clock() + timeout_s
         pause_s = _FIRST_PAUSE_S
         while True:
-            if self.connected and self._welcome is not None:
-                return self._welcome
             try:
-                return self.connect(max(until_s - self._clock(), 0.1))
+                return self.connect(max(until_s - self._clock(), 0.1), anew=False)
             except LinkError:
                 left_s = until_s - self._clock()
                 if left_s <= 0 or self._closed.wait(min(pause_s, left_s)):

@@ -97,7 +97,7 @@ class Reach:
         pause_s = _FIRST_PAUSE_S
         while not (self._closed.is_set() or self.cloud.closed):
             try:
-                self.cloud.connect(CONNECT_TIMEOUT_S)
+                self.cloud.connect(CONNECT_TIMEOUT_S, anew=False)
             except LinkError as error:
                 self._why = error
             except SutureError as error:

@@ -6,8 +6,11 @@ import math
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ import pytest
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
 from suture_edge.heartbeat import Heartbeat, Pulse
+from suture_edge.reach import Reach
 from suture_edge.uploads import chunk_bytes, request_of
 from suture_models.bundle import Bundle
 from suture_protocol.address import Address, parse_address
@@ -235,6 +239,59 @@ def test_connecting_is_tried_again_until_the_time_is_over():
         with pytest.raises(LinkError):
             edge.ensure_connected(timeout_s=0.8)
         assert 0.7 < time.monotonic() - began < 4
+
+
+class SlowChannels(PlainChannels):
+    """Channels that are not made before they may be, and how many were."""
+
+    def __init__(self) -> None:
+        super().__init__(insecure=True)
+        self.made = 0
+        self.begun, self.may = threading.Event(), threading.Event()
+
+    def open(self, *arguments: object) -> object:
+        self.begun.set()
+        assert self.may.wait(20)
+        self.made += 1
+        return super().open(*arguments)
+
+
+class Asked:
+    """A clock that knows who asked it and how often."""
+
+    def __init__(self) -> None:
+        self.by: Counter[str] = Counter()
+
+    def __call__(self) -> float:
+        self.by[threading.current_thread().name] += 1
+        return time.monotonic()
+
+
+def test_two_users_of_a_client_share_the_connection_that_the_first_makes(cloud, bundle):
+    channels, clock = SlowChannels(), Asked()
+    with CloudClient(cloud.address, channels, pulse=None, clock=clock) as edge, ThreadPoolExecutor(2, "user") as users:
+        first = users.submit(edge.ensure_connected)
+        assert channels.begun.wait(10)
+        second = users.submit(edge.ensure_connected)
+        until(lambda: clock.by["user_1"] == 2)  # it has begun and found no connection
+        channels.may.set()
+        assert first.result(10) is second.result(10)
+        assert channels.made == 1
+
+
+def test_connecting_in_the_background_keeps_a_connection_made_meanwhile(cloud, bundle):
+    channels = SlowChannels()
+    with CloudClient(cloud.address, channels, pulse=None) as edge, ThreadPoolExecutor(1) as user:
+        made = user.submit(edge.connect)
+        assert channels.begun.wait(10)
+        reach = Reach(edge)
+        reach.nudge()
+        channels.may.set()
+        made.result(10)
+        reach.ensure()
+        reach._pending.result(10)
+        assert channels.made == 1
+        reach.close()
 
 
 def test_an_address_without_tls_is_loopback_only():
