@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suture_protocol.codecs.contexts import decode_codes, decode_points, encode_codes, encode_points
-from suture_protocol.codecs.maps import codes_of, passes, points_of, tiled, tiled_shape, untiled
+from suture_protocol.codecs.maps import codes_of, grid_of, passes, points_of, tiled, tiled_shape, untiled
 from suture_protocol.codecs.small import LosslessSmallCodec, entropy_bytes
 from suture_protocol.codecs.steps import last_symbols, to_codes, to_symbols
-from suture_protocol.codecs.tables import NO_STEP, ChannelSteps, TensorTables
+from suture_protocol.codecs.tables import NO_STEP, ChannelSteps, ContextTables, TensorTables
 from suture_protocol.errors import CodecError
 from tests.protocol.tables_samples import contexts, tensor_tables
 
@@ -62,6 +62,34 @@ def test_codes_come_back_exactly_whatever_their_shape(shape):
         np.testing.assert_array_equal(decode_codes(encode_codes(codes, tables.contexts), shape, tables.contexts), codes)
 
 
+@pytest.mark.parametrize(
+    ("shape", "channel", "expected"),
+    [
+        ((1, 3, 2, 4), 1, lambda codes: codes[0, 1]),
+        ((1, 3, 2, 4, 5), 2, lambda codes: codes[0, 2]),
+        ((1, 6, 4), 3, lambda codes: codes[0, :, 3]),
+        ((1, 7), 5, lambda codes: codes[0, 5]),
+    ],
+)
+def test_channels_are_those_of_the_network(shape, channel, expected):
+    codes = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    points_PC = points_of(codes)
+    channels, height, width = grid_of(shape)
+    assert points_PC.shape == (height * width, channels)
+    np.testing.assert_array_equal(points_PC[:, channel], expected(codes).ravel())
+    if len(shape) > 3:  # neighbours within a row of the grid are neighbours along the last axis
+        np.testing.assert_array_equal(
+            points_PC[:, channel].reshape(height, width)[1], codes[0, channel].reshape(-1, width)[1]
+        )
+
+
+@pytest.mark.parametrize("shape", [(1, 96, 56, 56), (1, 7, 3, 40), (1, 32, 40, 3), (1, 2, 16, 9, 9), (1, 50, 10)])
+def test_pictures_of_maps_are_about_square(shape):
+    _, height, width = tiled_shape(shape, column=False)
+    assert height * width < 1.5 * np.prod(shape)
+    assert max(height, width) <= 2 * min(height, width) or max(height, width) == max(shape[-2:])
+
+
 def test_known_neighbours_take_codes_below_their_order_0_entropy():
     codes = gentle((1, 6, 56, 56))
     body = encode_codes(codes, contexts(6))
@@ -77,6 +105,25 @@ def test_each_channel_takes_the_class_that_suits_it():
     swapped = encode_points(codes[:, ::-1].copy(), (32, 32), tables)
     assert abs(len(both) - len(swapped)) <= 8
     np.testing.assert_array_equal(decode_points(both, (32, 32), tables), codes)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), classes=st.sampled_from([1, 2, 16]))
+def test_every_code_crosses_however_unlikely_the_tables_hold_it(seed, classes):
+    # What is lost when likelihoods are added up must not be the last code's.
+    rng = np.random.default_rng(seed)
+    costs = np.rint(rng.exponential(rng.uniform(5, 60, (classes, 5, 1)), (classes, 5, 256)))
+    jumps = np.rint(rng.exponential(30, (classes, classes)))
+    costs[..., -1], jumps[:, -1] = 255, 255
+    tables = ContextTables(
+        home=np.zeros(256, np.uint8),
+        jumps=jumps.clip(0, 255).astype(np.uint8),
+        sum_bins=np.array([300, 600, 900], np.uint16),
+        spread_bins=np.zeros(0, np.uint8),
+        costs=costs.clip(0, 255).astype(np.uint8),
+    )
+    codes = np.where(rng.integers(0, 2, (1, 256, 9, 9)), 255, rng.integers(0, 256, (1, 256, 9, 9))).astype(np.uint8)
+    np.testing.assert_array_equal(decode_codes(encode_codes(codes, tables), codes.shape, tables), codes)
 
 
 def test_other_tables_than_the_senders_are_noticed():

@@ -24,8 +24,9 @@ from suture_protocol.errors import CodecError
 _CHECK_BYTES: Final = 2
 #: 2^24 x 2^(-i / 8): the fractions of costs, as constants so that no two machines can round them differently.
 _FRACTIONS: Final = (16777216, 15384775, 14107901, 12937002, 11863283, 10878679, 9975792, 9147842)
-#: The frequency that a cost stands for, exact in float32, never 0.
-_FREQUENCIES: Final = np.array([max(1, _FRACTIONS[cost % 8] >> (cost // 8)) for cost in range(256)], np.float32)
+#: The frequency that a cost stands for, never 0. The library adds up a model's: 256 of them are exact in float64, while
+#: in float32 what is lost can leave the last code no probability at all, and then it cannot be encoded.
+_FREQUENCIES: Final = np.array([max(1, _FRACTIONS[cost % 8] >> (cost // 8)) for cost in range(256)], np.float64)
 
 
 @cache
