@@ -1,135 +1,146 @@
-"""Damages payloads by the million: `python -m tests.protocol.fuzz --inputs 1000000`.
+"""Damages inputs by the million: `python -m tests.protocol.fuzz --inputs 1000000`.
 
-Every codec's decoder, in turns, gets payloads that were damaged, joined from two, made of noise, or declared as another
-tensor. It must raise CodecError or give an array of the declared shape and dtype: any other exception ends the run and
-names the seed, a decoder that does not come back is ended with its traceback, and what the process grew by is told.
+Every decoder in turns, that of each codec, of tables files and of frames, gets inputs that were damaged, joined from
+two, made of noise, or declared as another tensor. It must refuse them with the error that it promises, or give exactly
+what was declared: any other exception ends the run and names the input, one that takes too long is ended with its
+traceback, and the process must not grow: neither by what it touches nor by what it only reserves.
 """
 
 from __future__ import annotations
 
 import faulthandler
 import resource
+import signal
 import sys
 import time
-from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
+from suture_protocol import frames
+from suture_protocol.codecs.registry import codec_of
+from suture_protocol.codecs.tables import TensorTables
+from suture_protocol.codecs.tablesfile import TablesFile
 from suture_protocol.errors import CodecError
-from tests.protocol.tables_samples import SPECS, codec_at
+from tests.protocol.fuzz_inputs import DECODERS, FRAMES, TABLES, Sound, damaged, sample, sound_inputs
+from tests.protocol.tables_samples import codec_at
 
-#: No decoder takes so long for an input of this size.
-HANG_S: Final = 20.0
-#: The process may grow by this: what libraries keep, and one decoded tensor.
-GROWTH_BYTES: Final = 64 * 1024 * 1024
-_SHAPES: Final = ((1, 1, 24, 31), (1, 3, 17, 8), (1, 32, 7, 7), (1, 4, 9, 16), (1, 16))
-_DTYPES: Final = ("uint8", "uint16", "float32")
-_BATCH: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """A payload as its codec wrote it."""
-
-    spec: str
-    payload: bytes
-    shape: tuple[int, ...]
-    dtype: str
+#: No decoder computes so long for an input of this size (seconds of the processor, whatever else it does).
+HANG_S: Final = 5.0
+#: By so much the process may grow, in memory touched and in memory reserved: what libraries keep, and one small tensor.
+#: A payload that claims more than it is allowed to claims at least as much.
+GROWTH_BYTES: Final = 16 * 1024 * 1024
+_TOLD_EVERY: Final = 100_000
 
 
-def sound_payloads() -> list[Sound]:
-    """Of every codec, for every tensor that it takes."""
-    found = []
-    for spec in SPECS:
-        for shape in _SHAPES:
-            codec = codec_at(spec, shape)
-            for dtype in _DTYPES:
-                if codec.accepts(shape, dtype):
-                    steps = np.random.default_rng(1).integers(-6, 7, shape)
-                    array = (np.abs(np.cumsum(steps, axis=-1)) % 120).astype(dtype)
-                    found.append(Sound(spec, codec.encode(array), shape, dtype))
-    return found
+@dataclass(slots=True)
+class Found:
+    """What became of a run's inputs."""
+
+    inputs: int = 0
+    refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DECODERS, 0))
+    longest_s: float = 0.0
+    touched_bytes: int = 0
+    reserved_bytes: int = 0
 
 
-def damaged(sound: Sound, others: list[Sound], rng: np.random.Generator) -> tuple[bytes, tuple[int, ...], str]:
-    """A payload with something wrong, and the tensor it is declared as."""
-    payload = bytearray(sound.payload)
-    shape, dtype = sound.shape, sound.dtype
-    kind = int(rng.integers(0, 8))
-    at = int(rng.integers(0, max(len(payload), 1)))
-    if kind <= 2 and payload:  # most often: a few bytes are others
-        for place in rng.integers(0, len(payload), int(rng.integers(1, 6))):
-            payload[place] = int(rng.integers(0, 256))
-    elif kind == 3:
-        del payload[at:]
-    elif kind == 4:
-        payload[at:at] = rng.bytes(int(rng.integers(1, 20)))
-    elif kind == 5:
-        other = others[int(rng.integers(0, len(others)))].payload
-        payload[at:] = other[int(rng.integers(0, max(len(other), 1))) :]
-    elif kind == 6:
-        payload = bytearray(rng.bytes(int(rng.integers(0, 300))))
-    else:
-        declared = others[int(rng.integers(0, len(others)))]
-        shape, dtype = declared.shape, declared.dtype
-    return bytes(payload), shape, dtype
-
-
-def fuzz(inputs: int, seed: int) -> dict[str, Any]:
-    """Runs so many inputs.
+def fuzz(inputs: int, seed: int, first: int = 0) -> Found:
+    """Runs so many inputs, from the `first` of `seed` on; input n of a seed is always the same.
 
     Raises:
         AssertionError: a decoder gave something else than was declared, or the process grew too much.
-        Exception: what a decoder raised that is no CodecError.
+        Exception: what a decoder raised that it does not promise.
     """
-    sound = sound_payloads()
-    rng = np.random.default_rng(seed)
-    refused: dict[str, int] = dict.fromkeys(SPECS, 0)
-    longest_s, before = 0.0, _peak_bytes()
-    for number in range(inputs):
-        if number % _BATCH == 0:
-            faulthandler.dump_traceback_later(HANG_S, exit=True)
-        one = sound[number % len(sound)]
-        payload, shape, dtype = damaged(one, sound, rng)
-        start_s = time.perf_counter()
+    sound = sound_inputs()
+    for every in sound.values():
+        for one in every:  # what libraries take once does not count as growth
+            assert not refused(one, one.payload, one.shape, one.dtype), one
+    before = _peaks()
+    found = Found()
+    faulthandler.register(signal.SIGPROF, chain=True)
+    for number in range(first, first + inputs):
+        signal.setitimer(signal.ITIMER_PROF, HANG_S)
+        rng = np.random.default_rng((seed, number))
+        of_decoder = sound[DECODERS[number % len(DECODERS)]]
+        one = of_decoder[number // len(DECODERS) % len(of_decoder)]
+        payload, shape, dtype = damaged(one, of_decoder, rng)
+        start_s = time.process_time()
         try:
-            decoded: NDArray[Any] = codec_at(one.spec, shape).decode(payload, shape, dtype)
-        except CodecError:
-            refused[one.spec] += 1
+            found.refused[one.decoder] += refused(one, payload, shape, dtype)
+        except BaseException:
+            sys.stderr.write(f"input {number} of seed {seed}: {one.decoder}, {payload.hex()} as {dtype} {shape}\n")
+            raise
+        found.longest_s = max(found.longest_s, time.process_time() - start_s)
+        found.inputs += 1
+        if found.inputs % _TOLD_EVERY == 0:
+            sys.stderr.write(f"{found.inputs:,} inputs\n")
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    found.touched_bytes, found.reserved_bytes = (now - then for now, then in zip(_peaks(), before, strict=True))
+    assert max(found.touched_bytes, found.reserved_bytes) <= GROWTH_BYTES, f"the process grew: {found}"
+    return found
+
+
+def refused(one: Sound, payload: bytes, shape: tuple[int, ...], dtype: str) -> bool:
+    """Whether the decoder of `one` refuses an input; what it gives otherwise is checked."""
+    promised = ValueError if one.decoder == FRAMES else CodecError
+    try:
+        if one.decoder == FRAMES:
+            frames.decode(payload)
+            return False
+        if one.decoder == TABLES:
+            file = TablesFile(payload)
+            read = [file.tensor(key) for key in file.keys]
         else:
-            assert (decoded.shape, decoded.dtype.name) == (shape, dtype), (one.spec, payload.hex(), shape, dtype)
-        longest_s = max(longest_s, time.perf_counter() - start_s)
-    faulthandler.cancel_dump_traceback_later()
-    grown = _peak_bytes() - before
-    assert grown <= GROWTH_BYTES, f"the process grew by {grown / 1e6:.0f} MB"
-    return {"inputs": inputs, "refused": refused, "longest_s": longest_s, "grown_bytes": grown}
+            decoded = codec_at(one.decoder, shape).decode(payload, shape, dtype)
+            assert (decoded.shape, decoded.dtype.name) == (shape, dtype), decoded
+            return False
+    except promised:
+        return True
+    for tables in read:
+        _use(tables, shape)
+    return False
+
+
+def _use(tables: TensorTables | None, shape: tuple[int, ...]) -> None:
+    """With tables that were read codes of `shape` cross losslessly, and narrowed ones within what they take."""
+    codes = sample(shape, "uint8")
+    small, narrow = (codec_of(spec, tables=(tables,)) for spec in ("lossless-small", "narrow@1"))
+    assert np.array_equal(small.decode(small.encode(codes), shape, "uint8"), codes)
+    if narrow.accepts(shape, "uint8"):
+        narrow.decode(narrow.encode(codes), shape, "uint8")
 
 
 def main(
-    inputs: Annotated[int, typer.Option(min=1, help="How many inputs, over all codecs.")] = 1_000_000,
+    inputs: Annotated[int, typer.Option(min=1, help="How many inputs, over all decoders.")] = 1_000_000,
     seed: Annotated[int, typer.Option(help="Of the damage.")] = 1,
+    first: Annotated[int, typer.Option(min=0, help="The first input of the seed, to go on or to see one again.")] = 0,
 ) -> None:
     """Fuzzes the decoders and says what became of the inputs."""
-    start_s = time.perf_counter()
-    try:
-        found = fuzz(inputs, seed)
-    except BaseException:
-        sys.stderr.write(f"failed with --inputs {inputs} --seed {seed}\n")
-        raise
-    refused = ", ".join(f"{spec} {count}" for spec, count in found["refused"].items())
+    found = fuzz(inputs, seed, first)
+    share = [
+        f"{decoder} {100 * count * len(DECODERS) / inputs:.0f} %" for decoder, count in found.refused.items() if count
+    ]
+    never = [decoder for decoder, count in found.refused.items() if not count]
     sys.stdout.write(
-        f"{inputs:,} inputs in {time.perf_counter() - start_s:.0f} s; refused: {refused}; the others gave what "
-        f"was declared. Longest {found['longest_s'] * 1e3:.1f} ms; the process grew by "
-        f"{found['grown_bytes'] / 1e6:.1f} MB.\n"
+        f"{inputs:,} inputs of seed {seed} from {first:,} in {time.process_time():.0f} s of one processor.\n"
+        f"Refused: {', '.join(share)}; never: {', '.join(never) or 'none'}; the others gave what was declared.\n"
+        f"Longest {found.longest_s * 1e3:.1f} ms; the process touched {found.touched_bytes / 1e6:.1f} MB more and "
+        f"reserved {found.reserved_bytes / 1e6:.1f} MB more; allowed are {GROWTH_BYTES / 1e6:.0f} MB.\n"
     )
 
 
-def _peak_bytes() -> int:
-    """The most this process ever held; Linux tells it in KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+def _peaks() -> tuple[int, int]:
+    """The most memory that this process ever touched and ever reserved, in bytes; the former twice but on Linux."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        touched = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return touched, touched
+    kib = dict(line.split(":", 1) for line in status.read_text(encoding="ascii").splitlines())
+    touched, reserved = (1024 * int(kib[name].split()[0]) for name in ("VmHWM", "VmPeak"))
+    return touched, reserved
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from suture_protocol.codecs.tablesfile import TablesFile
 from suture_protocol.errors import CodecError
 from suture_protocol.limits import MAX_AXIS
 from suture_protocol.payload import pack, unpack
-from tests.protocol.fuzz import fuzz
 from tests.protocol.tables_samples import SPECS, codec_at, tensor_tables
 
 # Rows are added when a codec or a layout is; those that are there never change.
@@ -173,9 +172,12 @@ def test_noise_is_refused_or_has_the_declared_shape(spec, payload):
     assert decoded.shape == (1, 1, 5, 6)
 
 
-def test_a_few_thousand_damaged_payloads_break_no_decoder():
-    found = fuzz(4_000, seed=2)
-    assert all(count > 0 for spec, count in found["refused"].items() if spec != "raw")
+def test_a_few_thousand_damaged_inputs_break_no_decoder():
+    # In a process of its own: what this one grew to before would hide what decoders take.
+    command = [sys.executable, "-m", "tests.protocol.fuzz", "--inputs", "5000", "--seed", "2"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "never: none" in run.stdout
 
 
 def test_a_zstd_frame_that_would_inflate_beyond_its_header_is_not_inflated():
