@@ -16,7 +16,7 @@ from suture_edge.settings import UnitSettings, codec_for
 from suture_edge.slowdown import SlowedCodec, full_speed
 from suture_edge.uploads import request_of
 from suture_models.bundle import MANIFEST_NAME, Bundle, open_bundle
-from suture_models.manifest import ArtefactFile
+from suture_models.manifest import INPUT_CUT, LAST_CUT, ArtefactFile
 from suture_models.tables import TABLES_ROLE, BundleTables
 from suture_protocol.codecs.registry import codec_of
 from suture_protocol.codecs.tablesfile import tables_to_bytes
@@ -123,3 +123,16 @@ def test_a_bundle_without_tables_offers_what_needs_none(tmp_path):
     assert not tables.given_to(codec_of("narrow@1"), cut).of_tensor(0).accepts(SHAPES["pooled"], "uint8")
     small = tables.given_to(codec_of("lossless-small"), cut).of_tensor(1)
     np.testing.assert_array_equal(small.decode(small.encode(codes()[1]), SHAPES["skip"], "uint8"), codes()[1])
+
+
+def test_a_file_larger_than_any_tables_is_not_read(bundle, monkeypatch):
+    monkeypatch.setattr("suture_models.tables.MOST_FILE_BYTES", len(sound()) - 1)
+    with pytest.raises(BundleError, match="larger than any codec tables"):
+        BundleTables(bundle, bundle.variant(VARIANT)).of(bundle.cut("mid"))
+
+
+def test_what_crosses_the_first_and_the_last_cut_has_no_tables(bundle):
+    tables = BundleTables(bundle, bundle.variant(VARIANT))
+    assert tables.of(bundle.cut("mid"))
+    for cut in (INPUT_CUT, LAST_CUT):
+        assert tables.of(bundle.cut(cut)) == ()

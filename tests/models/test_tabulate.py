@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,8 @@ from suture_models.tabulate.contexts import train_contexts
 from suture_models.tabulate.points import DISTORTIONS, code_weights, narrow_point, narrow_points
 from suture_models.tabulate.tensors import train_tensor
 from suture_protocol.codecs.contexts import encode_codes
-from suture_protocol.codecs.maps import points_of
+from suture_protocol.codecs.fast import WINDOW_LOGS, deflate_fast
+from suture_protocol.codecs.maps import codes_of, points_of
 from suture_protocol.codecs.registry import codec_of
 from suture_protocol.codecs.small import entropy_bytes, written_sizes
 from suture_protocol.codecs.steps import to_codes, to_symbols
@@ -54,6 +57,60 @@ def test_the_methods_are_those_that_come_close_to_the_best():
         sizes = written_sizes(codes[5], tables.contexts)  # one of those kept from training
         assert sizes[tables.methods[0]] <= 1.1 * min(sizes.values())
     assert train_tensor(maps(12)).methods[0] == "contexts"
+
+
+def striped(count: int, shape: tuple[int, ...] = (1, 12, 20, 20)) -> list[np.ndarray]:
+    """What zstd suits best by far: rows of one value, every input another one."""
+    found = []
+    for place in range(count):
+        rows = np.random.default_rng(place).integers(0, 256, (shape[-2], 1), dtype=np.uint8)
+        found.append(np.ascontiguousarray(np.broadcast_to(rows, shape)))
+    return found
+
+
+def test_methods_far_from_the_best_are_left_out_and_tables_that_none_uses_with_them():
+    tables = train_tensor(striped(12))
+    assert tables.methods == ("zstd",)
+    assert tables.contexts is None
+
+
+def test_a_method_that_is_the_best_for_one_input_is_kept():
+    codes = maps(12)
+    codes[5] = np.zeros_like(codes[5])  # sizes are measured on this one and on the last
+    sizes = [written_sizes(codes[place], train_contexts(maps(10))) for place in (5, 11)]
+    assert min(sizes[0], key=lambda method: sizes[0][method]) == "zstd"
+    assert sum(one["zstd"] for one in sizes) > 1.05 * sum(one["contexts"] for one in sizes)
+    methods = train_tensor(codes).methods
+    assert methods[0] == "contexts"
+    assert "zstd" in methods
+    assert "zstd" not in train_tensor(maps(12)).methods
+
+
+def test_inputs_that_sizes_are_measured_on_do_not_train():
+    codes, changed = maps(12), maps(12)
+    changed[5], changed[11] = maps(2, seed=3)
+    one, other = (train_tensor(each).contexts for each in (codes, changed))
+    np.testing.assert_array_equal(one.costs, other.costs)
+    np.testing.assert_array_equal(one.home, other.home)
+
+
+def test_the_window_is_the_one_with_which_codes_are_smallest():
+    ranges = np.arange(2, 98, dtype=np.int64)[:, np.newaxis]
+    parted = [np.random.default_rng(i).integers(0, ranges, (96, 3136)).astype(np.uint8) for i in range(2)]
+    for codes in ([one.reshape(1, 96, 56, 56) for one in parted], maps(2)):
+        sizes = {log: sum(len(deflate_fast(one.tobytes(), log)) for one in codes) for log in WINDOW_LOGS}
+        assert sizes[train_tensor(codes).window_log] == min(sizes.values())
+    assert train_tensor([one.reshape(1, 96, 56, 56) for one in parted]).window_log == 14
+
+
+def test_costs_are_lengths_of_codes_that_can_be_told_apart():
+    tables = train_contexts(maps(8))
+    for costs in (tables.costs, tables.jumps):
+        shares = np.exp2(-costs.astype(float) / 8).sum(axis=-1)
+        np.testing.assert_allclose(shares, 1, atol=0.07)  # costs are rounded to eighths of a bit
+    at_home = np.unique(tables.home)
+    assert len(at_home) > 4
+    assert (tables.jumps[at_home].argmin(axis=1) == at_home).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 30), (1, 9, 16), (1, 4, 3, 8, 8), (1, 2, 1, 1)])
@@ -104,6 +161,37 @@ def test_a_rectifiers_zeros_stay_zeros():
     assert (zeros[0, kept] == 0).all()
 
 
+def test_a_channel_of_which_nothing_crosses_comes_back_as_its_mean():
+    codes = maps(8)
+    point = narrow_point(codes, np.ones(12), 1000.0)
+    dropped = point.channels.steps == NO_STEP
+    assert dropped.any()
+    mean = np.mean([one.mean(axis=(0, 2, 3)) for one in codes], axis=0)
+    assert np.abs(point.channels.centres - mean)[dropped].max() <= 0.5
+
+
+def test_operating_points_go_from_fine_to_coarse_each_within_its_share_of_the_spread():
+    codes, weights, spread = maps(8), np.geomspace(0.1, 10, 12), 1000.0
+    sizes = []
+    for share, point in zip(DISTORTIONS, narrow_points(codes, weights, spread), strict=True):
+        back = [codes_of(to_codes(to_symbols(points_of(c), point.channels), point.channels), c.shape) for c in codes]
+        errors = np.mean(
+            [((b.astype(float) - c) ** 2).mean(axis=(0, 2, 3)) for b, c in zip(back, codes, strict=True)], 0
+        )
+        assert 0.5 * share**2 * spread < (errors * weights).sum() <= 1.001 * share**2 * spread
+        codec = codec_of("narrow@1", tables=(only(point),)).of_tensor(0)
+        sizes.append(sum(len(codec.encode(one)) for one in codes))
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_symbols_of_an_operating_point_take_less_than_their_entropy():
+    codes = maps(8)
+    point = narrow_point(codes, np.geomspace(0.1, 10, 12), 20.0)
+    codec = codec_of("narrow@1", tables=(only(point),)).of_tensor(0)
+    for one in maps(2, seed=1):
+        assert len(codec.encode(one)) < entropy_bytes(to_symbols(points_of(one), point.channels).tobytes())
+
+
 def test_there_are_no_operating_points_where_outputs_do_not_differ():
     assert narrow_points(maps(3), np.ones(12), 0.0) == ()
 
@@ -130,6 +218,28 @@ def test_a_built_bundle_has_tables_for_every_candidate_cut_of_its_int8_artefacts
                 assert tables.of(cut) == ()
 
 
+def test_the_tables_of_a_bundle_are_those_of_what_crosses_its_cuts(tiny_bundle):
+    torch = pytest.importorskip("torch", reason="needs torch: pip install 'suture[build]'")
+    from suture_models.calibration import varied_inputs
+    from suture_models.program import load_program, subgraph
+    from suture_models.quant import quantise
+    from tests.nets import images
+
+    manifest = tiny_bundle.manifest
+    program = load_program(tiny_bundle.file(manifest.program), tiny_bundle.file(manifest.weights))
+    cut = max((c for c in manifest.cuts if c.candidate), key=lambda c: len(c.boundary))
+    assert len(cut.boundary) > 1
+    head = subgraph(program, (program.input,), tuple(tensor.name for tensor in cut.boundary))
+    with torch.inference_mode():
+        runs = [head(torch.from_numpy(one)) for one in (*images(16), *varied_inputs(manifest.network))]
+    for variant in manifest.variants:
+        for place, found in enumerate(BundleTables(tiny_bundle, variant).of(cut)):
+            quant = variant.quantiser(cut, cut.boundary[place])
+            codes = [quantise(run[place].numpy(), quant) for run in runs]
+            expected, written = train_tensor(codes), replace(found, points=())
+            assert tables_to_bytes({"x": written}) == tables_to_bytes({"x": expected})
+
+
 def test_gradients_tell_how_far_the_outputs_move(tiny_bundle):
     torch = pytest.importorskip("torch", reason="needs torch: pip install 'suture[build]'")
     from suture_models.program import load_program, subgraph
@@ -154,5 +264,8 @@ def test_gradients_tell_how_far_the_outputs_move(tiny_bundle):
                 (after,), (before,) = tail(values + noise), tail(values)
                 change = (after - after.mean()) - (before - before.mean())
                 moved.append(float((change**2).sum()) / 1e-4)
-    assert found.spread > 0
+    with torch.inference_mode():
+        answers = np.stack([tail(*head(torch.from_numpy(image)))[0].numpy().astype(float) for image in inputs])
+    centred = answers - answers.mean(axis=-1, keepdims=True)  # a shift of all logits alike changes no answer
+    assert found.spread == pytest.approx(((centred - centred.mean(axis=0)) ** 2).sum() / len(inputs), rel=1e-3)
     assert found.channels[spec.name].sum() == pytest.approx(np.mean(moved), rel=0.4)

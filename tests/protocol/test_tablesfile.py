@@ -118,6 +118,12 @@ def test_tables_of_another_number_of_channels_than_the_tensors_are_refused():
         {"jumps": np.zeros((2, 3), np.uint8)},
         {"sum_bins": np.array([5, 5], np.uint16)},
         {"sum_bins": np.zeros(15, np.uint16)},
+        # As many bins as there are costs for, but two alike, descending, from 0 on, or above what four codes add up to.
+        {"sum_bins": np.maximum(contexts(3).sum_bins, 128)},
+        {"sum_bins": contexts(3).sum_bins[::-1]},
+        {"sum_bins": contexts(3).sum_bins - np.uint16(64)},
+        {"sum_bins": contexts(3).sum_bins + np.uint16(61)},
+        {"spread_bins": np.array([0], np.uint8)},
         {"costs": np.zeros((2, 4, 256), np.uint8)},
     ],
 )
