@@ -37,6 +37,12 @@ def image_folder(folder: Path, count: int, *, seed: int) -> Path:
     return folder
 
 
+def make_outlined() -> tuple[nn.Module, NetworkSpec]:
+    """A grey 32×32 network of masks, whose skip begins behind the first cut: the probability of one label."""
+    spec = image_spec("outlined", shape=(1, SIDE, SIDE), labels=("disc",), output="mask")
+    return Normalised(Outlined(), mean=GREY_MEAN, std=GREY_STD, sigmoid=True), spec
+
+
 def images(count: int, *, seed: int = 0) -> list[NDArray[Any]]:
     """Inputs for it: a slope, a disc and some noise, so that neighbouring pixels are alike as in radiographs."""
     generator = np.random.default_rng(seed)
@@ -97,3 +103,21 @@ def _branch(channels: int) -> nn.Module:
     narrow = nn.Conv2d(16, channels, 3, stride=2, padding=1)
     wide, back = nn.Conv2d(channels, 16 * channels, 3, padding=1), nn.Conv2d(16 * channels, channels, 3, padding=1)
     return nn.Sequential(narrow, nn.ReLU(), wide, nn.ReLU(), back, nn.ReLU())
+
+
+class Outlined(nn.Module):
+    """One tensor, then two across the skip, then one again: logits for each pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 8, 3, stride=2, padding=1)
+        self.down = nn.Conv2d(8, 16, 3, stride=2, padding=1)
+        self.up = nn.ConvTranspose2d(16, 8, 2, stride=2)
+        self.merge = nn.Conv2d(16, 8, 3, padding=1)
+        self.finish = nn.ConvTranspose2d(8, 1, 2, stride=2)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = torch.relu(self.stem(image))
+        low = torch.relu(self.down(x))
+        out: Tensor = self.finish(torch.relu(self.merge(torch.cat([x, self.up(low)], dim=1))))
+        return out

@@ -70,12 +70,13 @@ def test_it_says_what_it_wrote_and_measured(folder: Path, tmp_path: Path, capsys
     (tmp_path / "images" / "notes.png").write_bytes(b"none")
     out = tmp_path / "made" / "b.safetensors"
     arguments = ["--network", NETWORK, "--cut", CUT, "--images", str(tmp_path / "images"), "--out", str(out)]
-    assert main(["train", "bottleneck", *arguments, "--epochs", "0", "--json"]) == 0
+    assert main(["train", "bottleneck", *arguments, "--warm-epochs", "3", "--epochs", "0", "--json"]) == 0
     shown = capsys.readouterr()
     said = json.loads(shown.out)
     assert said["written"] == [str(out), str(out.with_suffix(".md"))]
     assert (said["sha256"], said["images"]) == (sha256_file(out), 40)
     assert said["held_out"]["kilobytes"] > 0
+    assert "The first 3 epochs learn to restore the cut" in out.with_suffix(".md").read_text(encoding="utf-8")
     assert "left out: " in shown.err
     assert "notes.png" in shown.err
 

@@ -92,10 +92,26 @@ def test_a_higher_rate_weight_gives_fewer_bytes(network: LoadedNetwork, folder: 
     assert sizes[1] < 0.9 * sizes[0]
 
 
+def test_a_network_of_masks_is_taught_by_its_logits_and_its_probabilities(folder: Path, tmp_path: Path):
+    network = load_network("tests.nets:make_outlined")
+    settings = dataclasses.replace(TINY, channels=4, rate_weight=0.1, warm_epochs=6, epochs=6)
+    made = train_bottleneck(network, "tests.nets:make_outlined", "relu", folder, tmp_path / "m.safetensors", settings)
+    first, last = made.epochs[6], made.epochs[-1]
+    assert 0 < last.deep < first.deep
+    assert 0 < last.results < first.results
+    batch = torch.cat([torch.from_numpy(image) for image in images(8, seed=9)])
+    answers, plain = with_bottleneck(network, made.weights).module(batch), network.module(batch)
+    assert answers.shape == (8, 1, 32, 32)
+    assert float((answers - plain).square().mean() / plain.var()) < 0.3
+    outlines = float(((answers > plain.mean()) == (plain > plain.mean())).float().mean())
+    assert outlines > 0.8
+
+
 def test_the_card_names_digest_cut_base_and_the_command(trained: TrainedBottleneck):
     card = trained.card.read_text(encoding="utf-8")
     assert trained.sha256 in card
     assert f"suture train bottleneck --network {BASE} --cut {CUT}" in card
+    assert "--warm-epochs 2 --epochs 2 --seed 3" in card
     assert "not for diagnosis" in card
     assert f"{trained.held_out.kilobytes:.4f}" in card
 

@@ -27,6 +27,9 @@ def train_bottleneck(
     rate_weight: Annotated[
         float, typer.Option(min=0.0, help="Loss per kilobyte of codes; more of it gives fewer bytes.")
     ] = 0.3,
+    warm_epochs: Annotated[
+        int, typer.Option(min=0, help="Passes in which only the cut is restored; few images take more of them.")
+    ] = 2,
     epochs: Annotated[int, typer.Option(min=0, help="Passes over the images in which the answers are learned.")] = 4,
     seed: Annotated[int, typer.Option(help="Decides all that is random.")] = 0,
     threads: Annotated[
@@ -41,7 +44,13 @@ def train_bottleneck(
     from suture_models.zoo.registry import load_network
 
     settings = BottleneckSettings(
-        channels=channels, levels=levels, rate_weight=rate_weight, epochs=epochs, seed=seed, threads=threads
+        channels=channels,
+        levels=levels,
+        rate_weight=rate_weight,
+        warm_epochs=warm_epochs,
+        epochs=epochs,
+        seed=seed,
+        threads=threads,
     )
 
     def refused(error: InputRefused) -> None:

@@ -57,7 +57,7 @@ without labels.
 ```
 suture train bottleneck --network {made.base} --cut {made.cut} --images IMAGES --out {trained.weights.name} \\
   --channels {settings.channels} --levels {settings.levels} --rate-weight {settings.rate_weight} \\
-  --epochs {settings.epochs} --seed {settings.seed} --threads {settings.threads}
+  --warm-epochs {settings.warm_epochs} --epochs {settings.epochs} --seed {settings.seed} --threads {settings.threads}
 suture build {made.base} --bottleneck {trained.weights.name}
 ```
 
