@@ -94,9 +94,9 @@ def test_a_higher_rate_weight_gives_fewer_bytes(network: LoadedNetwork, folder: 
 
 def test_a_network_of_masks_is_taught_by_its_logits_and_its_probabilities(folder: Path, tmp_path: Path):
     network = load_network("tests.nets:make_outlined")
-    settings = dataclasses.replace(TINY, channels=4, rate_weight=0.1, warm_epochs=6, epochs=6)
+    settings = dataclasses.replace(TINY, channels=4, rate_weight=0.1, warm_epochs=4, epochs=3)
     made = train_bottleneck(network, "tests.nets:make_outlined", "relu", folder, tmp_path / "m.safetensors", settings)
-    first, last = made.epochs[6], made.epochs[-1]
+    first, last = made.epochs[4], made.epochs[-1]
     assert 0 < last.deep < first.deep
     assert 0 < last.results < first.results
     batch = torch.cat([torch.from_numpy(image) for image in images(8, seed=9)])
