@@ -14,6 +14,11 @@ from suture_models.bundle import Bundle
 #: Median seconds of the head with the encoder and of the plain one, by round.
 HeadTimes = Sequence[tuple[float, float]]
 
+#: What speaks for the rivals and is not measured here.
+_CAVEAT = (
+    "The networks were not trained on compressed or enlarged pictures, as the bottleneck was on the network's own "
+    "images; one that was would lose less to low qualities."
+)
 _LAST_CUT = "Not in the table: the last cut, which sends the answer alone, for all of the network's work on the unit."
 
 
@@ -62,7 +67,7 @@ def curve_lines(task: Task, arms: Sequence[Arm], whole: Arm) -> list[str]:
         loss = _interval(task.difference(whole.values_N, arm.values_N))
         cells = f"{arm.median_bytes:.0f} ({arm.sizes_N.max()}) | {task.of(arm.values_N):.4f} | {loss}"
         lines.append(f"| {shown} | {cells} |")
-    return lines
+    return [*lines, "", _CAVEAT]
 
 
 def verdict_lines(task: Task, points: Sequence[Arm], rivals: Sequence[Arm]) -> list[str]:
