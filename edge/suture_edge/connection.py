@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections import deque
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from suture_edge.channels import ChannelFactory, marked_options
 from suture_edge.heartbeat import Heartbeat, ProbeSample, Pulse, RttSample
+from suture_edge.holds import Holds
 from suture_edge.lane import ROOM_WAIT_S, Lane
 from suture_edge.results import LoadSample, PendingResult
 from suture_edge.sockets import Brake, Tuning, tune
@@ -39,7 +39,7 @@ class Connection:
     own. It is opened when what is handed in becomes bulk: once the path is full, connecting takes several seconds. And
     while an urgent one is being made or on its way, the routine lane is held, since two TCP connections share a link
     evenly whatever they carry: it is given no further payload, and what the transport has taken is braked. Not for
-    long, since an urgent one may wait in the cloud, too.
+    long, since an urgent one may wait in the cloud, too; nor for many in a row, see `Holds`.
 
     Args:
         address: The cloud's.
@@ -66,8 +66,7 @@ class Connection:
         self._lock = threading.Lock()
         self._holding = threading.Lock()
         self._express: Lane | None = None
-        self._urgent = 0
-        self._held_until_s = -math.inf
+        self._holds = Holds()
         self._heartbeat: Heartbeat | None = None
         self._loads: deque[LoadSample] = deque(maxlen=_LOADS)
         self._tuning = tuning
@@ -155,11 +154,11 @@ class Connection:
         if priority <= Priority.ROUTINE:
             yield
             return
-        self._hold(1, self._clock() + _HOLD_S)
+        self._hold(_HOLD_S)
         try:
             yield
         finally:
-            self._hold(-1)
+            self._let_go()
 
     def close(self) -> None:
         """Ends it; what is in flight fails with a LinkError."""
@@ -188,29 +187,35 @@ class Connection:
 
     def _overtaking(self, lane: Lane, request: CloudRequest, timeout_s: float) -> PendingResult:
         """Submits an urgent request and holds the routine lane until it is answered, or should have arrived."""
-        until_s = self._clock() + _HOLD_S + 8 * len(request.payload) / _HOLD_BPS
-        self._hold(1, until_s)
+        self._hold(_HOLD_S + 8 * len(request.payload) / _HOLD_BPS)
         if lane is self._routine:
             # What it was braked for has been answered meanwhile; now the brake would slow the urgent request down.
             self._brake.release()
         try:
             pending = lane.submit(request, timeout_s)
         except SutureError:
-            self._hold(-1)
+            self._let_go()
             raise
-        pending.when_settled(lambda: self._hold(-1))
+        pending.when_settled(self._let_go)
         return pending
 
-    def _hold(self, more: int, until_s: float = -math.inf) -> None:
-        # One lock around both: a hold must not overtake the release before it.
+    def _hold(self, for_s: float) -> None:
+        # One lock around all: a hold must not overtake the release before it.
         with self._holding:
-            self._urgent += more
-            self._held_until_s = max(self._held_until_s, until_s) if self._urgent else -math.inf
-            self._routine.call.hold(self._held_until_s)
-            if not self._urgent:
+            now_s = self._clock()
+            self._holds.begin(now_s, for_s)
+            self._routine.call.hold(self._holds.until_s)
+            brake_s = self._holds.brake_until_s - now_s
+            if brake_s > 0 and self._tuning.brake and self._routine.only_bulk():
+                self._brake.pull(brake_s)
+
+    def _let_go(self) -> None:
+        with self._holding:
+            now_s = self._clock()
+            self._holds.end(now_s)
+            self._routine.call.hold(self._holds.until_s)
+            if self._holds.brake_until_s <= now_s:
                 self._brake.release()
-            elif more > 0 and self._tuning.brake and self._routine.only_bulk():
-                self._brake.pull(self._held_until_s - self._clock())
 
     def _tune(self, mark: int) -> None:
         """Once the lane's socket is there, and once only."""

@@ -19,6 +19,7 @@ import pytest
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
 from suture_edge.heartbeat import Heartbeat, Pulse
+from suture_edge.holds import HOLDS_S
 from suture_edge.reach import Reach
 from suture_edge.uploads import chunk_bytes, request_of
 from suture_models.bundle import Bundle
@@ -517,6 +518,28 @@ def test_routine_requests_are_held_while_an_urgent_one_is_on_its_way_but_not_for
         cloud.executor.let_go()
         for pending in (urgent, routine, again, last):
             np.testing.assert_array_equal(pending.wait(10).outputs["score"], expected)
+
+
+def test_urgent_requests_that_overlap_do_not_hold_routine_ones_for_ever(bundle):
+    now = [0.0]
+    with RunningCloud(bundle) as cloud, client(cloud, pulse=None, clock=lambda: now[0]) as edge:
+        edge.connect()
+        cloud.executor.hold()
+        stat, expected = mid_request(bundle, priority=Priority.STAT)
+        pending = [edge.submit(stat)]
+        assert cloud.executor.started.wait(10)
+        line = cloud.server._dispatcher._to_run
+        pending.append(edge.submit(changed(stat, priority=Priority.ROUTINE)))
+        while now[0] < HOLDS_S - 0.5:
+            now[0] += 0.5
+            pending.append(edge.submit(stat))
+            until(lambda: len(line) == len(pending) - 2)  # the routine one is still here
+        now[0] += 0.6
+        pending.append(edge.submit(stat))
+        until(lambda: len(line) == len(pending) - 1)
+        cloud.executor.let_go()
+        for request in pending:
+            np.testing.assert_array_equal(request.wait(10).outputs["score"], expected)
 
 
 def test_a_bulk_upload_in_a_path_that_goes_silent_is_given_up_soon(bundle):
