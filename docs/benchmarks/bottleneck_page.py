@@ -15,10 +15,7 @@ from suture_models.bundle import Bundle
 HeadTimes = Sequence[tuple[float, float]]
 
 #: What speaks for the rivals and is not measured here.
-_CAVEAT = (
-    "The networks were not trained on compressed or enlarged pictures, as the bottleneck was on the network's own "
-    "images; one that was would lose less to low qualities."
-)
+_CAVEAT = "The network was not trained on compressed pictures; one that was would lose less to low qualities."
 _LAST_CUT = "Not in the table: the last cut, which sends the answer alone, for all of the network's work on the unit."
 
 
