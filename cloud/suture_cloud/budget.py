@@ -7,6 +7,8 @@ from typing import Final
 #: Payloads and decoded tensors of all streams together. Four of the largest requests, or thousands of usual ones;
 #: a replica with 4 GiB keeps the rest for the tails.
 MAX_MEMORY_BYTES: Final = 1 << 30
+#: Of that, for urgent requests alone: routine ones that hold all the rest do not have an urgent one refused.
+URGENT_SHARE: Final = 1 / 8
 
 
 class Budget:
@@ -16,9 +18,10 @@ class Budget:
         self.total_bytes = total_bytes
         self.used_bytes = 0
 
-    def take(self, size_bytes: int) -> bool:
+    def take(self, size_bytes: int, *, urgent: bool) -> bool:
         """Takes `size_bytes`, or takes nothing and returns False where they do not fit."""
-        if self.used_bytes + size_bytes > self.total_bytes:
+        usable_bytes = self.total_bytes if urgent else self.total_bytes * (1 - URGENT_SHARE)
+        if self.used_bytes + size_bytes > usable_bytes:
             return False
         self.used_bytes += size_bytes
         return True

@@ -166,8 +166,10 @@ class Dispatcher:
 
     def _enter(self, line: WaitingLine[_Job], job: _Job) -> None:
         job.since = self._clock()
-        if not line.put(job):
-            job.refuse(codes.BUSY, f"{len(line)} requests are waiting in this cloud; finish on the unit or try later")
+        if (left_out := line.put(job)) is not None:
+            left_out.refuse(
+                codes.BUSY, f"{len(line)} requests are waiting in this cloud; finish on the unit or try later"
+            )
 
     def _leave(self, job: _Job) -> bool:
         """Notes the wait; False where the job is no longer wanted."""

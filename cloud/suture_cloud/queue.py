@@ -45,13 +45,16 @@ class WaitingLine(Generic[T]):
     def __len__(self) -> int:
         return len(self._heap)
 
-    def put(self, item: T) -> bool:
-        """Puts `item` in line; False where the line is full."""
-        if len(self._heap) >= self._limit:
-            return False
+    def put(self, item: T) -> T | None:
+        """Puts `item` in line, and returns for whom there is no room: None, or the last where the line was full, which
+        may be `item`."""
         heapq.heappush(self._heap, _Place((-item.priority, next(self._ticket)), item))
         self._arrived.set()
-        return True
+        if len(self._heap) <= self._limit:
+            return None
+        last = max(self._heap).item
+        self.discard(last)
+        return last
 
     async def take(self, most: int = 1) -> list[T]:
         """Waits for an item and takes it, with up to `most` - 1 others of its group, in their order."""

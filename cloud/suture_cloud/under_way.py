@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from suture_cloud.admission import Admitted
 from suture_cloud.budget import Budget
-from suture_protocol.events import Arrival, Chunk
+from suture_protocol.events import Arrival, Chunk, Priority
 from suture_protocol.limits import MAX_ARRIVALS
 
 
@@ -49,9 +49,9 @@ class OpenRequests:
 
     def begin(self, admitted: Admitted, began: float) -> bool:
         """Takes a request in; False where the budget has no room for it."""
-        if not self._budget.take(admitted.memory_bytes):
-            return False
         start = admitted.start
+        if not self._budget.take(admitted.memory_bytes, urgent=start.priority > Priority.ROUTINE):
+            return False
         request = self._open[start.request_id] = OpenRequest(
             admitted=admitted, held_bytes=admitted.memory_bytes, began=began
         )

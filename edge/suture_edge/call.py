@@ -26,6 +26,8 @@ from suture_protocol.states import Role, State
 
 _log = logging.getLogger(__name__)
 _JOIN_S: Final = 2.0
+#: Of the requests that a session lets start, one in so many is kept for urgent ones.
+_KEPT_ONE_IN: Final = 8
 
 
 class Listener(Protocol):
@@ -200,10 +202,17 @@ class SessionCall:
     def _ready_upload(self) -> Upload | None:
         if self._session.state is not State.OPEN:
             return None
+        most = self._session.limits.max_requests
+        full = len(self._session.in_flight) >= most - most // _KEPT_ONE_IN
         held = self._hold_left_s() is not None
-        free = (u for u in self._uploads if not held or u.request.priority > Priority.ROUTINE)
-        ready = (u for u in free if u.request_id or self._session.room_for(u.start))
-        return min(ready, key=lambda u: u.rank, default=None)
+
+        def ready(upload: Upload) -> bool:
+            begun = bool(upload.request_id)
+            if upload.request.priority <= Priority.ROUTINE and (held or (full and not begun)):
+                return False
+            return begun or self._session.room_for(upload.start)
+
+        return min(filter(ready, self._uploads), key=lambda u: u.rank, default=None)
 
     def _pop(self) -> tuple[Event, Upload | None]:
         if self._control:

@@ -19,18 +19,22 @@ def test_stat_goes_first_and_equals_in_their_order():
         line: WaitingLine[Item] = WaitingLine(9)
         items = [Item(p) for p in (0, 2, 1, 0, 2)]
         for item in items:
-            assert line.put(item)
+            assert line.put(item) is None
         taken = [(await line.take())[0] for _ in items]
         assert taken == [items[i] for i in (1, 4, 2, 0, 3)]
 
     asyncio.run(drain())
 
 
-def test_a_full_line_takes_no_more():
+def test_a_full_line_leaves_out_the_last_of_the_least_urgent():
     async def fill() -> None:
         line: WaitingLine[Item] = WaitingLine(2)
-        assert [line.put(Item(0)) for _ in range(3)] == [True, True, False]
-        assert len(line) == 2
+        first, second, third, stat, later, again = (Item(p) for p in (0, 0, 0, 2, 1, 1))
+        assert [line.put(item) for item in (first, second, third)] == [None, None, third]
+        assert line.put(stat) is second
+        assert line.put(later) is first
+        assert line.put(again) is again
+        assert [(await line.take())[0] for _ in range(len(line))] == [stat, later]
 
     asyncio.run(fill())
 

@@ -24,7 +24,7 @@ from suture_models.bundle import Bundle
 from suture_protocol import version
 from suture_protocol.codecs.registry import codec_of, get_codec
 from suture_protocol.errors import Refused, UsageError
-from suture_protocol.events import Cancel, Chunk, Event, Kind, Ping, Pong, Refusal, TensorHeader, Welcome
+from suture_protocol.events import Cancel, Chunk, Event, Kind, Ping, Pong, Priority, Refusal, TensorHeader, Welcome
 from suture_protocol.frames import decode, encode
 from suture_protocol.limits import MAX_EDGE_FRAME_BYTES
 from tests.cloud.harness import (
@@ -189,6 +189,51 @@ def test_requests_beyond_the_clouds_memory_are_refused_as_busy(edge, cloud, bund
     assert refused.value.code == "busy"
     edge.infer(mid_request(bundle)[0])
     until(lambda: budget.used_bytes == 0)
+
+
+def test_memory_that_routine_requests_hold_leaves_a_share_to_urgent_ones(edge, cloud, bundle):
+    request = wide_request(bundle)
+    cloud.executor.hold()
+    pending = [edge.submit(request)]
+    assert cloud.executor.started.wait(10)
+    budget = cloud.server._services.budget
+    budget.total_bytes = 2 * budget.used_bytes  # of which a routine request may not take the last eighth
+    with pytest.raises(Refused) as refused:
+        edge.infer(request)
+    assert refused.value.code == "busy"
+    pending.append(edge.submit(changed(request, priority=Priority.STAT)))
+    until(lambda: len(cloud.server._dispatcher._to_run) == 1)
+    with pytest.raises(Refused) as refused:
+        edge.infer(changed(request, priority=Priority.STAT))
+    assert refused.value.code == "busy"
+    cloud.executor.let_go()
+    for one in pending:
+        one.wait(10)
+
+
+def test_a_full_line_lets_an_urgent_request_in_and_refuses_the_last_routine_one(bundle, monkeypatch):
+    monkeypatch.setattr("suture_cloud.dispatch.MAX_WAITING", 2)
+    with (
+        RunningCloud(bundle) as cloud,
+        CloudClient(cloud.address, PlainChannels(insecure=True), pulse=None) as edge,
+    ):
+        edge.connect()
+        cloud.executor.hold()
+        request, expected = mid_request(bundle)
+        pending = [edge.submit(request)]
+        assert cloud.executor.started.wait(10)
+        line = cloud.server._dispatcher._to_run
+        pending.append(edge.submit(request))
+        until(lambda: len(line) == 1)
+        last = edge.submit(request)
+        until(lambda: len(line) == 2)
+        pending.append(edge.submit(changed(request, priority=Priority.STAT)))
+        with pytest.raises(Refused) as refused:
+            last.wait(10)
+        assert refused.value.code == "busy"
+        cloud.executor.let_go()
+        for one in pending:
+            np.testing.assert_array_equal(one.wait(10).outputs["score"], expected)
 
 
 def test_memory_is_given_back_when_an_edge_vanishes(edge, cloud, bundle):

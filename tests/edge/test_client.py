@@ -27,6 +27,7 @@ from suture_protocol.address import Address, parse_address
 from suture_protocol.codecs.registry import get_codec
 from suture_protocol.errors import LinkError, LocalProtocolError, Refused, UsageError
 from suture_protocol.events import Priority, SessionLimits
+from suture_protocol.limits import SESSION_REQUESTS
 from suture_protocol.version import VERSION_MAX, VERSION_MIN, hello
 from tests.cloud.harness import (
     RunningCloud,
@@ -500,6 +501,20 @@ def test_many_small_routine_requests_are_bulk_together(bundle):
         np.testing.assert_array_equal(urgent.wait(10).outputs["score"], expected)
         for pending in routine:
             pending.wait(10)
+
+
+def test_routine_requests_do_not_take_all_of_a_sessions_places(edge, cloud, bundle):
+    cloud.executor.hold()
+    stat, expected = mid_request(bundle, priority=Priority.STAT)
+    pending = [edge.submit(changed(stat, priority=Priority.ROUTINE)) for _ in range(SESSION_REQUESTS + 8)]
+    dispatcher = cloud.server._dispatcher
+    until(lambda: len(dispatcher._to_run) >= SESSION_REQUESTS * 7 // 8 - 1)  # and one with the executor
+    pending.append(edge.submit(stat))
+    until(lambda: any(job.priority == Priority.STAT for job in list(dispatcher._ahead)))
+    assert len(dispatcher._to_run) == SESSION_REQUESTS * 7 // 8
+    cloud.executor.let_go()
+    for request in pending:
+        np.testing.assert_array_equal(request.wait(10).outputs["score"], expected)
 
 
 def test_routine_requests_are_held_while_an_urgent_one_is_on_its_way_but_not_for_long(bundle):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -14,7 +13,10 @@ from suture_protocol.errors import CodecError
 DEFAULT_LEVEL: Final = 3
 #: The largest level that needs no more memory to decode than a few MB.
 TOP_LEVEL: Final = 19
-_kept = threading.local()
+#: Compressors that nobody uses, by their settings: to make one takes longer (0.02 ms) than to code a small tensor. Those
+#: of higher levels take megabytes and long anyway; they are made anew. Lists are popped and appended by one thread each.
+_idle: Final[dict[tuple[int, tuple[tuple[str, int], ...]], list[Any]]] = {}
+_IDLE_MOST: Final = 4
 
 
 def deflate(content: bytes, level: int, further: Mapping[str, int] | None = None) -> bytes:
@@ -25,13 +27,17 @@ def deflate(content: bytes, level: int, further: Mapping[str, int] | None = None
         level: 1 … 19.
         further: Advanced parameters by the library's names (`window_log`).
     """
-    compressor = _compressor(level, tuple((further or {}).items()))
+    settings = (level, tuple((further or {}).items()))
+    idle = _idle.setdefault(settings, [])
     try:
-        # The whole content in one call that ends the frame: so the library knows its size and writes it.
-        payload: bytes = compressor.compress(content, compressor.FLUSH_FRAME)
-    except BaseException:
-        _kept.__dict__.clear()  # who failed half-way must not write the next frame
-        raise
+        compressor = idle.pop()
+    except IndexError:
+        compressor = _compressor(*settings)
+    # The whole content in one call that ends the frame: so the library knows its size and writes it. One that fails
+    # half-way is not used again.
+    payload: bytes = compressor.compress(content, compressor.FLUSH_FRAME)
+    if level <= DEFAULT_LEVEL and len(idle) < _IDLE_MOST:
+        idle.append(compressor)
     return payload
 
 
@@ -60,22 +66,11 @@ def inflate(payload: bytes | memoryview, expected: int) -> bytes:
 
 
 def _compressor(level: int, further: tuple[tuple[str, int], ...]) -> Any:
-    """This thread's compressor with such settings: to make one takes longer (0.02 ms) than to code a small tensor.
-
-    Those of higher levels take megabytes and long anyway; they are made anew.
-    """
-    kept: dict[Any, Any] = _kept.__dict__
-    key = (level, further)
-    if key in kept:
-        return kept[key]
     zstd = _library()
     names = zstd.CompressionParameter
     options = {names.compression_level: level}
     options |= {getattr(names, name): value for name, value in further}
-    compressor = zstd.ZstdCompressor(options=options)
-    if level <= DEFAULT_LEVEL:
-        kept[key] = compressor
-    return compressor
+    return zstd.ZstdCompressor(options=options)
 
 
 @cache
