@@ -7,10 +7,12 @@ import logging
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
 from suture_cloud.admission import Admitted
+from suture_cloud.budget import Held
 from suture_cloud.decoding import decode
 from suture_cloud.executor import Executor, TailRequest, TailResult
 from suture_cloud.load import Key, Meter
@@ -43,6 +45,7 @@ class _Job:
 
     admitted: Admitted
     payload: memoryview | None
+    held: Held
     deadline: float | None
     since: float
     done: asyncio.Future[tuple[TailResult, Timings]]
@@ -115,13 +118,15 @@ class Dispatcher:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def run(
-        self, admitted: Admitted, payload: memoryview, *, deadline: float | None
+        self, admitted: Admitted, payload: memoryview, held: Held, *, deadline: float | None
     ) -> tuple[TailResult, Timings]:
         """Decodes and finishes one request; cancelling this takes it out of the line.
 
         Args:
             admitted: The request.
             payload: All its bytes.
+            held: What it takes of the memory for requests; kept as long as a decoder or the executor has it, which
+                neither a deadline nor cancelling this can call back.
             deadline: On this dispatcher's clock; a request that still waits then is refused at once.
 
         Raises:
@@ -130,6 +135,7 @@ class Dispatcher:
         job = _Job(
             admitted=admitted,
             payload=payload,
+            held=held,
             deadline=deadline,
             since=self._clock(),
             done=asyncio.get_running_loop().create_future(),
@@ -167,9 +173,8 @@ class Dispatcher:
     def _enter(self, line: WaitingLine[_Job], job: _Job) -> None:
         job.since = self._clock()
         if (left_out := line.put(job)) is not None:
-            left_out.refuse(
-                codes.BUSY, f"{len(line)} requests are waiting in this cloud; finish on the unit or try later"
-            )
+            message = f"{len(line)} requests are waiting in this cloud; finish on the unit or try later"
+            left_out.refuse(codes.BUSY, message)
 
     def _leave(self, job: _Job) -> bool:
         """Notes the wait; False where the job is no longer wanted."""
@@ -203,7 +208,8 @@ class Dispatcher:
             if job.admitted.start.codec == RawCodec.id:
                 self._decode(job)
             else:
-                await asyncio.get_running_loop().run_in_executor(self._threads, self._decode, job)
+                with job.held:
+                    await asyncio.get_running_loop().run_in_executor(self._threads, self._decode, job)
         except Refused as refused:
             job.refuse(refused.code, str(refused))
         except Exception:  # noqa: BLE001 a parser's surprise must not end the worker that all requests share
@@ -234,7 +240,10 @@ class Dispatcher:
             self._ahead.pop(job, None)
         began_s = self._clock()
         ticket = self._meter.began(keys, began_s)
-        results = await self._execute(requests)
+        with ExitStack() as held:
+            for job in jobs:
+                held.enter_context(job.held)
+            results = await self._execute(requests)
         ended_s = self._clock()
         self._meter.ended(ticket, keys, results, ended_s - began_s, ended_s)
         for job, result in zip(jobs, results, strict=True):

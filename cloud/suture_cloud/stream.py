@@ -225,7 +225,7 @@ class Stream:
     async def _result(self, request_id: int, request: OpenRequest, payload: memoryview) -> Event:
         run = self._services.dispatcher.run
         try:
-            result, timings = await run(request.admitted, payload, deadline=request.deadline)
+            result, timings = await run(request.admitted, payload, request.held, deadline=request.deadline)
             return Result(
                 request_id=request_id,
                 outputs=to_named(result.outputs),

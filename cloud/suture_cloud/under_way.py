@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from suture_cloud.admission import Admitted
-from suture_cloud.budget import Budget
+from suture_cloud.budget import Budget, Held
 from suture_protocol.events import Arrival, Chunk, Priority
-from suture_protocol.limits import MAX_ARRIVALS
+
+#: Arrivals kept of one request: several times the chunks that a unit cuts a payload into. They do not count in the
+#: budget, and a peer may send a payload byte by byte.
+ARRIVALS_KEPT: Final = 128
 
 
 @dataclass(kw_only=True, slots=True)
 class OpenRequest:
-    """One of them; times on the server's clock. `held_bytes` count in the budget; `task` answers it."""
+    """One of them; times on the server's clock. `held` is its part of the budget; `task` answers it."""
 
     admitted: Admitted
-    held_bytes: int
+    held: Held
     began: float
     received: float = 0.0
     arrivals: list[Arrival] = field(default_factory=list)
     expiry: asyncio.TimerHandle | None = None
     task: asyncio.Task[None] | None = None
+    freed: bool = False
 
     @property
     def deadline(self) -> float | None:
@@ -50,11 +55,10 @@ class OpenRequests:
     def begin(self, admitted: Admitted, began: float) -> bool:
         """Takes a request in; False where the budget has no room for it."""
         start = admitted.start
-        if not self._budget.take(admitted.memory_bytes, urgent=start.priority > Priority.ROUTINE):
+        held = self._budget.take(admitted.memory_bytes, urgent=start.priority > Priority.ROUTINE)
+        if held is None:
             return False
-        request = self._open[start.request_id] = OpenRequest(
-            admitted=admitted, held_bytes=admitted.memory_bytes, began=began
-        )
+        request = self._open[start.request_id] = OpenRequest(admitted=admitted, held=held, began=began)
         if start.deadline_s:
             loop = asyncio.get_running_loop()
             request.expiry = loop.call_later(start.deadline_s, self._expire, start.request_id)
@@ -65,31 +69,30 @@ class OpenRequests:
         return self._open.get(request_id)
 
     def note_arrival(self, chunk: Chunk, arrived: float) -> None:
-        """Notes when a chunk came."""
+        """Notes when a chunk came; of very many chunks only some, each with what came since the one noted before."""
         request = self._open.get(chunk.request_id)
         if request is None:
             return
-        arrival = Arrival(offset_end=chunk.offset + len(chunk.data), at_s=arrived - request.began)
-        if len(request.arrivals) < MAX_ARRIVALS:
-            request.arrivals.append(arrival)
-        else:
-            request.arrivals[-1] = arrival
+        request.arrivals.append(Arrival(offset_end=chunk.offset + len(chunk.data), at_s=arrived - request.began))
+        if len(request.arrivals) > ARRIVALS_KEPT:
+            del request.arrivals[1:-1:2]
 
     def answered(self, request_id: int) -> None:
         """Takes a request out whose answer will be written; what it holds stays counted until `free`."""
         self._open.pop(request_id, None)
 
     def give_up(self, request_id: int) -> OpenRequest | None:
-        """Takes a request out and frees what it holds; None where it is answered."""
+        """Takes a request out and frees it; None where it is answered."""
         request = self._open.pop(request_id, None)
         if request is not None:
             self.free(request)
         return request
 
     def free(self, request: OpenRequest) -> None:
-        """Gives back what it holds, once."""
-        self._budget.give_back(request.held_bytes)
-        request.held_bytes = 0
+        """Gives back what it holds, once, and not before a thread that still works with it is done."""
+        if not request.freed:
+            request.freed = True
+            request.held.let_go()
         if request.expiry is not None:
             request.expiry.cancel()
 

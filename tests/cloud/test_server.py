@@ -15,8 +15,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
+from suture_cloud.admission import Admitted
+from suture_cloud.decoding import decode as decode_payload
 from suture_cloud.executor import TailRequest
 from suture_cloud.server import serve
+from suture_cloud.under_way import ARRIVALS_KEPT
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
 from suture_edge.uploads import CloudRequest, request_of
@@ -24,7 +27,19 @@ from suture_models.bundle import Bundle
 from suture_protocol import version
 from suture_protocol.codecs.registry import codec_of, get_codec
 from suture_protocol.errors import Refused, UsageError
-from suture_protocol.events import Cancel, Chunk, Event, Kind, Ping, Pong, Priority, Refusal, TensorHeader, Welcome
+from suture_protocol.events import (
+    Cancel,
+    Chunk,
+    Event,
+    Kind,
+    Ping,
+    Pong,
+    Priority,
+    Refusal,
+    Result,
+    TensorHeader,
+    Welcome,
+)
 from suture_protocol.frames import decode, encode
 from suture_protocol.limits import MAX_EDGE_FRAME_BYTES
 from tests.cloud.harness import (
@@ -250,21 +265,61 @@ def test_memory_is_given_back_when_an_edge_vanishes(edge, cloud, bundle):
     until(lambda: cloud.server._services.budget.used_bytes == 0)
 
 
+def test_memory_of_a_cancelled_request_is_not_free_before_the_decoder_is_done_with_it(edge, cloud, bundle, monkeypatch):
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def decode_slowly(admitted: Admitted, payload: memoryview) -> TailRequest:
+        begun.set()
+        assert may_go_on.wait(20)
+        return decode_payload(admitted, payload)
+
+    monkeypatch.setattr("suture_cloud.dispatch.decode", decode_slowly)
+    budget = cloud.server._services.budget
+    pending = edge.submit(mid_request(bundle)[0])
+    assert begun.wait(10)
+    held_bytes = budget.used_bytes
+    pending.cancel()
+    until(lambda: not any(stream.open_requests for stream in cloud.server._streams))
+    assert budget.used_bytes == held_bytes > 0
+    may_go_on.set()
+    until(lambda: budget.used_bytes == 0)
+
+
+def test_of_a_payload_in_single_bytes_few_arrivals_are_kept(cloud, bundle):
+    request, _ = mid_request(bundle, codec="raw")
+    size = len(request.payload)
+    start, _ = _raw(request)
+    chunks = [Chunk(request_id=1, offset=i, data=request.payload[i : i + 1], last=i + 1 == size) for i in range(size)]
+    channel, answers, over = _uploading(cloud, HELLO, start, *map(encode, chunks))
+    with channel:
+        assert isinstance(decode(next(answers)), Welcome)
+        result = decode(next(answers))
+        over.set()
+    assert isinstance(result, Result)
+    offsets = [arrival.offset_end for arrival in result.arrivals]
+    assert len(offsets) <= ARRIVALS_KEPT < size
+    assert offsets == sorted(set(offsets))
+    assert (offsets[0], offsets[-1]) == (1, size)
+
+
 def test_what_waits_goes_with_its_edge(edge, cloud, bundle):
     cloud.executor.hold()
+    budget = cloud.server._services.budget
     edge.submit(wide_request(bundle))
     assert cloud.executor.started.wait(10)
+    running_bytes = budget.used_bytes
     for _ in range(3):
         edge.submit(wide_request(bundle))
     until(lambda: len(cloud.server._dispatcher._to_run) == 3)
     edge.close()
-    until(lambda: cloud.server._services.budget.used_bytes == 0)
+    until(lambda: budget.used_bytes == running_bytes)
     assert len(cloud.server._dispatcher._to_run) == 0
     cloud.executor.let_go()
     with CloudClient(cloud.address, PlainChannels(insecure=True), pulse=None) as other:
         other.connect()
         other.infer(mid_request(bundle)[0])
     assert sum(map(len, cloud.executor.ran)) == 2  # the one that was with the executor already, and the other's
+    until(lambda: budget.used_bytes == 0)
 
 
 def _uploading(cloud: RunningCloud, *frames: bytes) -> tuple[grpc.Channel, Iterator[bytes], threading.Event]:

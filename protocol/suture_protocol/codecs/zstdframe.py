@@ -13,8 +13,8 @@ from suture_protocol.errors import CodecError
 DEFAULT_LEVEL: Final = 3
 #: The largest level that needs no more memory to decode than a few MB.
 TOP_LEVEL: Final = 19
-#: Compressors that nobody uses, by their settings: to make one takes longer (0.02 ms) than to code a small tensor. Those
-#: of higher levels take megabytes and long anyway; they are made anew. Lists are popped and appended by one thread each.
+#: Compressors that nobody uses, by their settings: to make one takes longer (0.02 ms) than to code a small tensor.
+#: Those of higher levels take megabytes and long anyway; they are made anew. No two threads pop the same one.
 _idle: Final[dict[tuple[int, tuple[tuple[str, int], ...]], list[Any]]] = {}
 _IDLE_MOST: Final = 4
 
