@@ -45,17 +45,24 @@ class FinishedAlone:
 
 
 def first_of(
-    pending: PendingResult, finish: Callable[[], tuple[NDArray[Any], ...]], *, patience_s: float, timeout_s: float
+    pending: PendingResult,
+    finish: Callable[[], tuple[NDArray[Any], ...]],
+    *,
+    patience_s: Callable[[], float],
+    timeout_s: float,
 ) -> CloudResult | FinishedAlone:
-    """The cloud's answer, or this unit's own, begun after `patience_s`; the other one is cancelled, or not looked at.
+    """The cloud's answer, or this unit's own, begun after `patience_s()`; the other one is cancelled, or not looked at.
 
-    A head that was begun is not stopped: where the cloud answers meanwhile, it runs to its end in its thread.
+    Patience is asked for again when it has passed, since it grows while the request is held back here. A head that was
+    begun is not stopped: where the cloud answers meanwhile, it runs to its end in its thread.
 
     Raises:
         SutureError: the cloud declined or the path failed, and the unit had not begun or failed as well.
     """
-    if pending.settled(min(patience_s, timeout_s)):
-        return pending.wait(0.0)
+    asked_s = time.perf_counter()
+    while (left_s := min(patience_s(), timeout_s) + asked_s - time.perf_counter()) > 0:
+        if pending.settled(left_s):
+            return pending.wait(0.0)
     finished: list[FinishedAlone] = []
 
     def alone() -> None:
@@ -71,7 +78,7 @@ def first_of(
     worker = threading.Thread(target=alone, name="suture-alone")
     worker.start()
     try:
-        return pending.wait(max(timeout_s - patience_s, 0.0))
+        return pending.wait(max(timeout_s + asked_s - time.perf_counter(), 0.0))
     except SutureError:
         worker.join()
         if not finished:

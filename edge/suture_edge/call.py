@@ -76,6 +76,8 @@ class SessionCall:
         self._welcome: Welcome | None = None
         self._error: SutureError | None = None
         self._held_until_s = -math.inf
+        self._hold_from_s = clock()
+        self._held_s = 0.0
         self._heard_at_s = self._moved_at_s = clock()
         self._call: Any = None
         self._call = channel.stream_stream(f"/{SERVICE}/{SESSION_METHOD}")(self._frames())
@@ -139,8 +141,16 @@ class SessionCall:
     def hold(self, until_s: float) -> None:
         """Sends nothing routine until then; what the transport has taken by now cannot be called back."""
         with self._changed:
-            self._held_until_s = until_s
+            now_s = self._clock()
+            self._held_s = self._held_by(now_s)
+            self._hold_from_s, self._held_until_s = now_s, until_s
             self._changed.notify_all()
+
+    @property
+    def held_s(self) -> float:
+        """For how long, all in all, nothing routine was sent."""
+        with self._changed:
+            return self._held_by(self._clock())
 
     def cancel(self, upload: Upload) -> None:
         """Stops an upload; a request already started is cancelled at the cloud, too. Once for each upload."""
@@ -198,6 +208,9 @@ class SessionCall:
     def _hold_left_s(self) -> float | None:
         left_s = self._held_until_s - self._clock()
         return left_s if left_s > 0 else None
+
+    def _held_by(self, now_s: float) -> float:
+        return self._held_s + max(min(now_s, self._held_until_s) - self._hold_from_s, 0.0)
 
     def _ready_upload(self) -> Upload | None:
         if self._session.state is not State.OPEN:

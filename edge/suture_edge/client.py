@@ -107,6 +107,13 @@ class CloudClient:
             connection = self._connection
         return () if connection is None else connection.rtt_samples()
 
+    @property
+    def held_s(self) -> float:
+        """For how long, all in all, the present connection held routine requests for urgent ones."""
+        with self._lock:
+            connection = self._connection
+        return 0.0 if connection is None else connection.held_s
+
     def slowest_ping_s(self, since_s: float) -> float:
         """The longest that a pong took since then, on this client's clock, or is due for; 0 where none is."""
         with self._lock:

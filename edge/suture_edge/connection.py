@@ -114,6 +114,11 @@ class Connection:
         """The last round trips, oldest first."""
         return () if self._heartbeat is None else self._heartbeat.samples()
 
+    @property
+    def held_s(self) -> float:
+        """For how long, all in all, routine requests were held by urgent ones."""
+        return self._routine.call.held_s
+
     def slowest_ping_s(self, since_s: float) -> float:
         """The longest that a pong took since then, or is due for; 0 without a heartbeat."""
         return 0.0 if self._heartbeat is None else self._heartbeat.slowest_s(since_s)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from suture_edge.uploads import request_of
 from suture_models.manifest import INPUT_CUT, LAST_CUT, Cut
 from suture_partitioner.types import Choice, Steps
 from suture_protocol.errors import CodecError, LinkError, ProtocolError
+from suture_protocol.events import Priority
 
 #: What makes the unit finish an image alone: no path, a cloud that declines, or one that answers nonsense.
 CLOUD_FAILED: Final = (LinkError, ProtocolError, CodecError)
@@ -40,6 +42,7 @@ class Flight:
         connect_s: What was lost before on getting a connection.
         at_hand: Whether the head was loaded already, so that its time says something of the device.
         alone: Whether no other request of this unit was on its way: only then do its times say something of the link.
+        held_s: What the connection had held routine requests for, all in all, when it was handed in.
     """
 
     work: Work
@@ -56,6 +59,7 @@ class Flight:
     sent_at_s: float
     at_hand: bool
     alone: bool
+    held_s: float
 
     def steps(self, result: CloudResult, away_s: float) -> Steps:
         """Where the image's time went; `away_s` is from handing it in to the answer."""
@@ -153,7 +157,8 @@ class Uplink:
         timeout_s = self._settings.timeout_s
         try:
             if hurried and alone is not None:
-                found = first_of(flight.pending, alone, patience_s=self._planning.patience_s, timeout_s=timeout_s)
+                patience_s = partial(self._patience_s, flight)
+                found = first_of(flight.pending, alone, patience_s=patience_s, timeout_s=timeout_s)
             else:
                 found = flight.pending.wait(timeout_s)
         except LinkError:
@@ -165,7 +170,8 @@ class Uplink:
             return found
         away_s = (flight.pending.settled_at_s if was_there else time.perf_counter()) - flight.sent_at_s
         self._reach.succeeded()
-        self._planning.learn(found, alone=flight.alone)
+        if self._held_s(flight) <= found.timings.waited_s:  # what was held on its way says nothing of the link
+            self._planning.learn(found, alone=flight.alone)
         if flight.at_hand:
             tail_s = found.timings.tail_s
             self._planning.observe(flight.variant_id, flight.cut.id, head_s=flight.head_s, tail_s=tail_s)
@@ -196,7 +202,7 @@ class Uplink:
             variant_id="" if cut.id == INPUT_CUT else heads.variant.id,
             priority=self._settings.priority,
         )
-        sent_at_s = time.perf_counter()
+        sent_at_s, held_s = time.perf_counter(), self._cloud.held_s
         return Flight(
             work=work,
             cut=cut,
@@ -212,10 +218,19 @@ class Uplink:
             sent_at_s=sent_at_s,
             at_hand=at_hand,
             alone=not self._flying,
+            held_s=held_s,
         )
 
+    def _patience_s(self, flight: Flight) -> float:
+        return self._planning.patience_s + self._held_s(flight)
+
+    def _held_s(self, flight: Flight) -> float:
+        """For how long urgent requests of others on this connection have held it back."""
+        urgent = self._settings.priority > Priority.ROUTINE
+        return 0.0 if urgent else max(self._cloud.held_s - flight.held_s, 0.0)
+
     def _gave_up(self, flight: Flight) -> None:
-        if flight.alone:
+        if flight.alone and not self._held_s(flight):
             self._planning.gave_up(flight.payload_bytes, time.perf_counter() - flight.sent_at_s)
 
     def _failed(self, flight: Flight) -> None:

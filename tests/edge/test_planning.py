@@ -25,7 +25,7 @@ from suture_partitioner.link import LinkEstimator
 from suture_partitioner.load import CloudLoad
 from suture_partitioner.profile_file import profile_to_json
 from suture_partitioner.types import Constraints, CutTiming, LinkEstimate, Profile
-from suture_protocol.events import Load
+from suture_protocol.events import Load, Priority
 from tests.cloud.harness import SIDE, VARIANT, NumpyHead, RunningCloud, mid_request, until, write_bundle
 
 FAST = LinkEstimate(bandwidth_bps=50e6, rtt_s=0.001, samples=1)
@@ -275,6 +275,25 @@ def test_a_cloud_that_is_late_says_nothing_of_the_link(
         after = unit.link.estimate()
         assert after.bandwidth_bps == before.bandwidth_bps
         assert after.stall_s == before.stall_s
+        unit.close()
+
+
+def test_an_image_that_something_urgent_holds_back_is_not_taken_for_late(
+    bundle: Bundle, cloud: RunningCloud, engine: NumpyEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads = {"mid": timing(0.0, 2_000), "last": timing(3.0)}
+    monkeypatch.setattr("suture_edge.planning.cached_profile", lambda *_, **__: profile_of(bundle, "edge", heads))
+    with CloudClient(str(cloud.address), PlainChannels(insecure=True), pulse=Pulse(interval_s=5.0)) as client:
+        unit = Unit(Heads(bundle, engine, bundle.manifest.variants[0]), client, link=LinkEstimator())
+        until(lambda: infer(unit).where == "cloud" and unit.link.estimate().samples > 0)  # of the first probe
+        until(lambda: unit.heads.ready(unit.bundle.cut(LAST_CUT)))
+        # The hold ends by itself after a second; the unit alone would be done in a moment.
+        with client.way(Priority.STAT):
+            held_s = client.held_s
+            found = infer(unit)
+            assert (found.where, found.note) == ("cloud", "")
+            assert client.held_s - held_s > 2 * unit._planning.patience_s
+        assert unit.link.estimate().stall_s < 0.05
         unit.close()
 
 
