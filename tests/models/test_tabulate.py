@@ -48,6 +48,8 @@ def test_trained_tables_shorten_codes_that_they_have_not_seen():
 def test_equal_codes_give_equal_tables():
     one, two = (train_tensor(maps(6)) for _ in range(2))
     assert tables_to_bytes({"x": one}) == tables_to_bytes({"x": two})
+    drawn, again = (train_contexts(maps(6), searched=6_000, counted=9_000) for _ in range(2))  # not all channels
+    np.testing.assert_array_equal(drawn.costs, again.costs)
 
 
 def test_the_methods_are_those_that_come_close_to_the_best():
@@ -108,6 +110,7 @@ def test_costs_are_lengths_of_codes_that_can_be_told_apart():
     for costs in (tables.costs, tables.jumps):
         shares = np.exp2(-costs.astype(float) / 8).sum(axis=-1)
         np.testing.assert_allclose(shares, 1, atol=0.07)  # costs are rounded to eighths of a bit
+    assert tables.costs.max() <= 8 * 20  # bits of a code that was never seen
     at_home = np.unique(tables.home)
     assert len(at_home) > 4
     assert (tables.jumps[at_home].argmin(axis=1) == at_home).all()

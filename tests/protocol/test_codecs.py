@@ -5,6 +5,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import tracemalloc
 from io import BytesIO
 from pathlib import Path
 
@@ -180,11 +181,42 @@ def test_a_few_thousand_damaged_inputs_break_no_decoder():
     assert "never: none" in run.stdout
 
 
+@every_codec
+@pytest.mark.parametrize("shape", [(1, 3, 300, 300), (1, 48, 80, 80)])
+def test_decoding_takes_at_most_sixteen_times_what_is_declared(spec, shape):
+    array, codec = smooth(shape, "uint8"), codec_at(spec, shape)
+    if not codec.accepts(shape, "uint8"):
+        return
+    payload = codec.encode(array)
+    codec.decode(payload, shape, "uint8")  # libraries are loaded, the walk over a grid is kept
+    tracemalloc.start()
+    try:
+        codec.decode(payload, shape, "uint8")
+        (_, peak_bytes) = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes <= 16 * array.nbytes + (1 << 16)
+
+
 def test_a_zstd_frame_that_would_inflate_beyond_its_header_is_not_inflated():
     bomb = get_codec("zstd").encode(np.zeros((1, 1 << 12, 1 << 12), np.uint8))
     assert len(bomb) < 2000
     with pytest.raises(CodecError, match="declares 16777216 bytes"):
         get_codec("zstd").decode(bomb, (1, 16), "uint8")
+
+
+def test_a_zstd_frame_that_holds_more_than_it_declares_is_not_inflated_either():
+    frame = bytearray(get_codec("zstd").encode(np.zeros((1, 1 << 12, 1 << 12), np.uint8)))
+    at = frame.index((1 << 24).to_bytes(4, "little"))
+    frame[at : at + 4] = (16).to_bytes(4, "little")
+    tracemalloc.start()
+    try:
+        with pytest.raises(CodecError, match="damaged"):
+            get_codec("zstd").decode(bytes(frame), (1, 16), "uint8")
+        (_, peak_bytes) = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 1 << 20
 
 
 def test_a_zstd_frame_without_a_declared_size_and_one_with_trailing_bytes_are_refused():

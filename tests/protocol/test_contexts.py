@@ -63,24 +63,28 @@ def test_codes_come_back_exactly_whatever_their_shape(shape):
 
 
 @pytest.mark.parametrize(
-    ("shape", "channel", "expected"),
+    ("shape", "grid", "channel", "expected"),
     [
-        ((1, 3, 2, 4), 1, lambda codes: codes[0, 1]),
-        ((1, 3, 2, 4, 5), 2, lambda codes: codes[0, 2]),
-        ((1, 6, 4), 3, lambda codes: codes[0, :, 3]),
-        ((1, 7), 5, lambda codes: codes[0, 5]),
+        ((1, 3, 2, 4), (3, 2, 4), 1, lambda codes: codes[0, 1]),
+        ((1, 3, 2, 4, 5), (3, 8, 5), 2, lambda codes: codes[0, 2]),
+        ((1, 6, 4), (4, 6, 1), 3, lambda codes: codes[0, :, 3]),
+        ((1, 7), (7, 1, 1), 5, lambda codes: codes[0, 5]),
     ],
 )
-def test_channels_are_those_of_the_network(shape, channel, expected):
+def test_channels_are_those_of_the_network(shape, grid, channel, expected):
     codes = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
     points_PC = points_of(codes)
-    channels, height, width = grid_of(shape)
-    assert points_PC.shape == (height * width, channels)
+    assert grid_of(shape) == grid
+    assert points_PC.shape == (grid[1] * grid[2], grid[0])
     np.testing.assert_array_equal(points_PC[:, channel], expected(codes).ravel())
-    if len(shape) > 3:  # neighbours within a row of the grid are neighbours along the last axis
-        np.testing.assert_array_equal(
-            points_PC[:, channel].reshape(height, width)[1], codes[0, channel].reshape(-1, width)[1]
-        )
+
+
+@pytest.mark.parametrize(("grid", "coarsest"), [((64, 64), 64), ((1, 64), 8), ((64, 1), 8), ((9, 80), 20), ((3, 2), 2)])
+def test_few_points_have_no_known_neighbours(grid, coarsest):
+    first, *others = passes(*grid)
+    assert first.around is None
+    assert first.at.size == coarsest
+    assert all(one.around is not None for one in others)
 
 
 @pytest.mark.parametrize("shape", [(1, 96, 56, 56), (1, 7, 3, 40), (1, 32, 40, 3), (1, 2, 16, 9, 9), (1, 50, 10)])
@@ -124,6 +128,20 @@ def test_every_code_crosses_however_unlikely_the_tables_hold_it(seed, classes):
     )
     codes = np.where(rng.integers(0, 2, (1, 256, 9, 9)), 255, rng.integers(0, 256, (1, 256, 9, 9))).astype(np.uint8)
     np.testing.assert_array_equal(decode_codes(encode_codes(codes, tables), codes.shape, tables), codes)
+
+
+def test_a_channel_takes_the_class_that_is_likely_at_its_home_unless_another_saves_more():
+    # Class 0 is cheaper by an eighth of a bit for each code, and 8 bits dearer to be told of.
+    costs = np.full((2, 2, 256), 200, np.uint8)
+    costs[0, :, 0], costs[1, :, 0] = 0, 1
+    tables = ContextTables(
+        home=(np.arange(4000) % 2).astype(np.uint8),
+        jumps=np.array([[64, 1], [64, 1]], np.uint8),
+        sum_bins=np.zeros(0, np.uint16),
+        spread_bins=np.zeros(0, np.uint8),
+        costs=costs,
+    )
+    assert len(encode_codes(np.zeros((1, 4000), np.uint8), tables)) < 100
 
 
 def test_other_tables_than_the_senders_are_noticed():

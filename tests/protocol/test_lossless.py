@@ -1,5 +1,7 @@
 """`lossless-small` and `lossless-fast`: what they choose, what the tables have to do with it, and foreign payloads."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -82,9 +84,10 @@ def test_tables_of_another_tensor_are_not_used():
     codec = LosslessSmallCodec((tables(("contexts",)),))
     payload = codec.encode(other)
     assert payload == codec_of("lossless-small").encode(other)
-    ranged = b"\2" + payload[1:]
-    with pytest.raises(CodecError, match="no tables for a tensor of shape"):
-        codec.decode(ranged, other.shape, "uint8")
+    bare = LosslessSmallCodec((replace(tables(), contexts=None),))
+    for foreign, shape in ((codec, other.shape), (bare, SHAPE), (codec_of("lossless-small"), SHAPE)):
+        with pytest.raises(CodecError, match="no tables for a tensor of shape"):
+            foreign.decode(b"\2" + payload[1:], shape, "uint8")
 
 
 @pytest.mark.parametrize("method", range(len(METHODS), 256, 50))
@@ -100,9 +103,16 @@ def test_only_codes_go_by_other_methods_than_zstd(method):
         LosslessSmallCodec((tables(),)).decode(payload, SHAPE, "int8")
 
 
-def test_an_empty_tensor_is_no_picture():
+@pytest.mark.parametrize(("method", "shape"), [("jpegls", (1, 3, 0)), ("jpegls-column", (1, 1200, 56, 2))])
+def test_what_no_picture_holds_goes_by_another_method(method, shape):
+    codes = np.zeros(shape, np.uint8)
+    known = TensorTables(shape=shape, methods=(method,), window_log=0, contexts=None)
+    codec = LosslessSmallCodec((known,))
+    payload = codec.encode(codes)
+    assert METHODS[payload[0]] == "zstd"
+    np.testing.assert_array_equal(codec.decode(payload, shape, "uint8"), codes)
     with pytest.raises(CodecError, match="no codes of shape"):
-        codec_of("lossless-small").decode(b"\1" + bytes(40), (1, 3, 0), "uint8")
+        codec.decode(bytes([METHODS.index(method)]) + bytes(40), shape, "uint8")
 
 
 def test_fast_uses_the_window_of_each_tensor():
@@ -137,3 +147,23 @@ def test_a_jpegls_stream_that_is_not_lossless_or_too_deep_is_refused(near, bits,
     for payload, spec in ((b"\1" + stream, "lossless-small"), (b"\1" + stream, "jpegls")):
         with pytest.raises(CodecError, match=message):
             codec_of(spec).decode(payload, codes.shape, "uint8")
+
+
+def test_a_jpegls_stream_that_claims_another_size_or_order_of_planes_is_refused_before_it_is_decoded():
+    planes_CHW = np.concatenate([slope()[0, :2], levels()[0, :1]])
+    stream = bytearray(encode_planes(planes_CHW, 8, 2))
+    codec = codec_of("jpegls")
+    np.testing.assert_array_equal(codec.decode(b"\1" + stream, (1, 3, 40, 40), "uint8")[0], planes_CHW)
+    at = stream.index(b"\xff\xf7") + 5
+    stream[at : at + 4] = b"\xea\x60\xea\x60"  # 60,000 x 60,000: ten gigabytes
+    with pytest.raises(CodecError, match=r"stream is \(3, 60000, 60000\)"):
+        codec.decode(b"\1" + stream, (1, 3, 40, 40), "uint8")
+    with pytest.raises(CodecError, match="interleaved 0"):
+        codec.decode(b"\1" + encode_planes(planes_CHW, 8, 0), (1, 3, 40, 40), "uint8")
+
+
+def test_a_colour_transformed_jpegls_stream_is_refused():
+    stream = encode_planes(slope()[0, :3], 8, 2)
+    transformed = stream[:2] + b"\xff\xe8\x00\x07mrfx\x01" + stream[2:]  # as HP's encoder marks it
+    with pytest.raises(CodecError, match="colour-transformed"):
+        codec_of("jpegls").decode(b"\1" + transformed, (1, 3, 40, 40), "uint8")

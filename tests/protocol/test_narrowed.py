@@ -63,6 +63,25 @@ def test_tables_of_another_tensor_take_no_codes():
         codec.decode(codec_at("narrow@1", SHAPE).encode(codes()), SHAPE, "uint8")
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "float32"])
+def test_only_uint8_codes_are_narrowed(dtype):
+    codec = codec_at("narrow@1", SHAPE)
+    assert not codec.accepts(SHAPE, dtype)
+    with pytest.raises(ValueError, match="does not take"):
+        codec.encode(codes().astype(dtype))
+    with pytest.raises(CodecError, match="no such operating point"):
+        codec.decode(codec.encode(codes()), SHAPE, dtype)
+
+
+def test_a_cloud_without_the_range_coder_says_what_it_lacks(monkeypatch):
+    pytest.importorskip("constriction", reason="needs the range coder: pip install 'suture[codecs]'")
+    codec = codec_at("narrow@1", SHAPE)
+    payload = codec.encode(codes())
+    monkeypatch.setattr("suture_protocol.codecs.contexts.can_range_code", lambda: False)
+    with pytest.raises(CodecError, match="needs constriction"):
+        codec.decode(payload, SHAPE, "uint8")
+
+
 def test_steps_of_other_channels_than_the_codes_are_distributed_in_make_no_point():
     point, other = tensor_tables(SHAPE).points[0], tensor_tables((1, 5, 14, 14)).points[0]
     with pytest.raises(ValueError, match="different channels"):

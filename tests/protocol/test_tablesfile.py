@@ -95,6 +95,7 @@ def test_what_is_no_such_file_is_refused_with_a_reason(content, message):
         ({"size": 1 << 31}, "shape"),
         ({"method": 7}, "method"),
         ({"window": 40}, "window of 2\\^40"),
+        ({"window": 9}, "window of 2\\^9"),
         ({"contexts": 1}, "cut short"),
         ({"points": 1}, "cut short"),
     ],
@@ -105,10 +106,25 @@ def test_an_entry_with_impossible_fields_is_refused(changes, message):
         TablesFile(written(**changes)).tensor("x")
 
 
+def test_an_entry_that_goes_on_behind_its_end_is_refused():
+    content = struct.pack("<BIIBBBBB", 2, 1, 40, 1, 0, 0, 0, 0) + b"x"
+    frame = deflate(content, 3)
+    file = MAGIC + struct.pack("<HHH", 1, 1, 1) + b"x" + struct.pack("<II", len(content), len(frame)) + frame
+    with pytest.raises(CodecError, match="behind its end"):
+        TablesFile(file).tensor("x")
+
+
+def test_a_key_longer_than_any_tensors_name_is_refused():
+    with pytest.raises(CodecError, match="too long"):
+        TablesFile(MAGIC + struct.pack("<HHH", 1, 1, 5000) + b"x" * 5000 + struct.pack("<II", 0, 0))
+
+
 def test_tables_of_another_number_of_channels_than_the_tensors_are_refused():
-    wrong = replace(sample()["conv"], contexts=contexts(5), points=())
-    with pytest.raises(CodecError, match="another number of channels"):
-        TablesFile(tables_to_bytes({"x": wrong})).tensor("x")
+    whole, other = sample()["conv"], tensor_tables((1, 5, 8, 8))
+    assert other is not None
+    for wrong in (replace(whole, contexts=contexts(5), points=()), replace(whole, contexts=None, points=other.points)):
+        with pytest.raises(CodecError, match="another number of channels"):
+            TablesFile(tables_to_bytes({"x": wrong})).tensor("x")
 
 
 @pytest.mark.parametrize(
@@ -132,6 +148,17 @@ def test_contexts_that_do_not_fit_together_cannot_be_made(change):
     fields = {name: getattr(whole, name) for name in ("home", "jumps", "sum_bins", "spread_bins", "costs")}
     with pytest.raises(ValueError):
         ContextTables(**{**fields, **change})
+
+
+def test_more_contexts_in_all_classes_than_16_bits_number_cannot_be_made():
+    with pytest.raises(ValueError, match="16 bits"):
+        ContextTables(
+            home=np.zeros(3, np.uint8),
+            jumps=np.zeros((256, 256), np.uint8),
+            sum_bins=np.arange(1, 255, dtype=np.uint16),
+            spread_bins=np.zeros(0, np.uint8),
+            costs=np.zeros((256, 256, 256), np.uint8),
+        )
 
 
 @pytest.mark.parametrize("steps", [[0, 1], [1, 513], [1], []])

@@ -82,7 +82,9 @@ class Codec(ABC):
 
     @abstractmethod
     def decode(self, payload: bytes | memoryview, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-        """The array that was coded, of exactly `shape` and `dtype`; never allocates more than that plus a constant.
+        """The array that was coded, of exactly `shape` and `dtype`.
+
+        It takes memory in proportion to that, at most 16 times as much and a constant, whatever the payload claims.
 
         Raises:
             CodecError: the payload is damaged or is of another shape.
