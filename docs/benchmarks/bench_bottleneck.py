@@ -6,7 +6,7 @@
       bundles/pneumonia_mobilenet_v2_bottleneck
 
 For lung masks, whose images have no explicit licence, whoever has them trains network and bottleneck as well (here the
-middle one of three operating points, `lungs_m`; rate weights of 1.0 and 0.1 give `lungs_s` and `lungs_l`):
+first of two operating points, `lungs_m`; with a rate weight of 0.1 it is `lungs_l`):
 
     export PYTHONPATH=docs/benchmarks
     python docs/benchmarks/train_lungs.py --data "$SUTURE_DATA"
