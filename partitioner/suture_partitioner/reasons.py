@@ -36,8 +36,9 @@ def why_slower(lost: Choice, chosen: Choice, link: LinkEstimate) -> str:
     waits = [f"makes other units wait {format_time(more_s)}"] if more_s > _NEGLIGIBLE_S else []
     costs = waits + [_cost(step, delta_s, lost, chosen, link) for step, delta_s in deltas if delta_s > _NEGLIGIBLE_S]
     savings = [f"{format_time(-delta_s)} of {step}" for step, delta_s in deltas if delta_s < -_NEGLIGIBLE_S]
-    if cost_of(lost, "latency") < cost_of(chosen, "latency"):
-        savings += [f"{format_time(-more_s)} of other units' waiting"] if more_s < -_NEGLIGIBLE_S else []
+    if more_s < -_NEGLIGIBLE_S:
+        savings.append(f"{format_time(-more_s)} of other units' waiting")
+    if savings and cost_of(lost, "latency") < cost_of(chosen, "latency"):
         return f"saves {_listed(savings)}, not enough to give up the choice in force"
     if not costs:
         return "as fast, sends no less"

@@ -1,10 +1,13 @@
 """A plan in words: every alternative is in exactly one group, and a person can read all of them."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 
 from suture_partitioner.explain import explain, grouped, name_of
 from suture_partitioner.plan import Planner
+from suture_partitioner.reasons import why_slower
 from suture_partitioner.types import Constraints, LinkEstimate
 from suture_protocol.errors import PlanError
 from tests.partitioner.worlds import LINK, MIDDLE_WINS, links, pair, planner_of, times, worlds
@@ -24,6 +27,13 @@ def test_each_group_says_why_how_many_and_which_came_nearest():
         " transfer and 10 ms of tail.",
         "Shallower than the privacy floor: 1 way: the image by zstd: 322 ms.",
     ]
+
+
+def test_a_choice_that_is_faster_by_less_than_a_microsecond_counts_as_fast_as_the_one_in_force():
+    manifest, edge, cloud = MIDDLE_WINS
+    plan = Planner(manifest, [edge], cloud).plan(LINK)
+    steps = replace(plan.chosen.steps, head_s=plan.chosen.steps.head_s - 1e-8)
+    assert why_slower(replace(plan.chosen, steps=steps), plan.chosen, LINK) == "as fast, sends no less"
 
 
 def test_a_hundred_cuts_are_told_in_a_few_lines():
