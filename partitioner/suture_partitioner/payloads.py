@@ -27,7 +27,7 @@ PROFILED_CODECS: Final = (
     "lossless-fast",
     "lossless-small",
     *(f"zstd@{bits}" for bits in (6, 4)),
-    *(f"narrow@{point}" for point in (1, 2, 3)),
+    *(f"narrow@{point}" for point in (1, 2, 3, 4)),
 )
 #: Percentiles that `CutTiming.payload_quantiles_bytes` holds.
 PERCENTILES: Final = (5, 25, 50, 75, 95)

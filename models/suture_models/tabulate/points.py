@@ -23,7 +23,8 @@ from suture_protocol.codecs.steps import to_codes, to_symbols
 from suture_protocol.codecs.tables import NO_STEP, SYMBOLS, ChannelSteps, NarrowPoint
 
 #: How far the outputs may move, as a share of how much they differ from input to input (both root mean square).
-DISTORTIONS: Final = (0.04, 0.08, 0.16)
+#: At 0.04 codes are about 11 times smaller than float32 at deep cuts, at 0.056 13 to 14 times, at 0.08 16 times.
+DISTORTIONS: Final = (0.04, 0.056, 0.08, 0.16)
 #: Codes that the tables of an operating point are sought with, and counted from.
 _SEARCHED: Final = 300_000
 _COUNTED: Final = 2_000_000
