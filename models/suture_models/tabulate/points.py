@@ -23,7 +23,7 @@ from suture_protocol.codecs.steps import to_codes, to_symbols
 from suture_protocol.codecs.tables import NO_STEP, SYMBOLS, ChannelSteps, NarrowPoint
 
 #: How far the outputs may move, as a share of how much they differ from input to input (both root mean square).
-#: At 0.04 codes are about 11 times smaller than float32 at deep cuts, at 0.056 13 to 14 times, at 0.08 16 times.
+#: At deep cuts of MobileNetV2 for pneumonia that makes codes 10-12, 12-14, 15-18 and 25-39 times smaller than float32.
 DISTORTIONS: Final = (0.04, 0.056, 0.08, 0.16)
 #: Codes that the tables of an operating point are sought with, and counted from.
 _SEARCHED: Final = 300_000
