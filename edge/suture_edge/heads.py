@@ -79,7 +79,8 @@ class Heads:
             kept = self._prepared(cut)
             with kept.lock:
                 if kept.head is not None:
-                    return self._slow(kept.head.run)(image)
+                    work = (self.bundle.digest, self.variant.id, cut.id, image.shape)
+                    return self._slow(kept.head.run, work=work)(image)
 
     def prepare(self, cut: Cut) -> Head:
         """The head of `cut`, loaded; raises as `run` does. To run it is the caller's, in one thread."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from numpy.typing import NDArray
@@ -14,12 +14,16 @@ R = TypeVar("R")
 
 
 class Slowdown(Protocol):
-    """Gives an operation back, slowed or as it was; it may be run more often than it is called."""
+    """Gives an operation back, slowed or as it was; it may be run more often than it is called.
 
-    def __call__(self, function: Callable[P, R], /) -> Callable[P, R]: ...
+    `work` names what is the same work at each call (a head, the reading of one file), so that an emulated device can
+    take its usual time for it.
+    """
+
+    def __call__(self, function: Callable[P, R], /, *, work: Hashable = None) -> Callable[P, R]: ...
 
 
-def full_speed(function: Callable[P, R], /) -> Callable[P, R]:
+def full_speed(function: Callable[P, R], /, *, work: Hashable = None) -> Callable[P, R]:  # noqa: ARG001 see `Slowdown`
     """No emulation: the operation as it was."""
     return function
 

@@ -128,7 +128,7 @@ class Unit:
             self.bundle.cut(cut)
         start_s = time.perf_counter()
         try:
-            picture, image = self._slow(lambda: self._read(read))()
+            picture, image = self._slow(lambda: self._read(read), work=(self.bundle.digest, name))()
         except InputRefused as refusal:
             return Begun(Inference(path=name, error=refusal.reason))
         read_s = time.perf_counter()

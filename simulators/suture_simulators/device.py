@@ -7,7 +7,7 @@ and whoever runs operations takes such a wrapper as an argument.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import ExitStack
 from typing import Any, Final, Literal, ParamSpec, TypeVar
 
@@ -89,9 +89,9 @@ class EmulatedDevice:
         self._quota = ProcessorQuota(factor) if means == "cgroup" else None
         self._running = ExitStack()
 
-    def __call__(self, operation: Callable[_P, _R]) -> Callable[_P, _R]:
+    def __call__(self, operation: Callable[_P, _R], /, *, work: Hashable = None) -> Callable[_P, _R]:
         """The operation as this device does it; it must be repeatable, see `Dilated`."""
-        return self._dilated(operation)
+        return self._dilated(operation, work=work)
 
     def start(self) -> None:
         """Slows the process where that is the means; by dilation nothing happens. Calibrate before."""

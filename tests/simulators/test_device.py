@@ -121,6 +121,41 @@ def test_what_a_neighbour_took_from_one_run_is_not_multiplied(clocks):
     assert clocks.wall_s - began_s == pytest.approx(0.1, rel=0.02)
 
 
+def test_named_work_takes_its_usual_time_however_fast_the_core_is_at_the_moment(clocks):
+    slowed, took_s = slow(clocks, 20), []
+    for duration_s in (0.005, 0.0052, 0.0048, 0.005, 0.0065, 0.0038):
+        began_s = clocks.wall_s
+        slowed(clocks.compute, work="head")(duration_s)
+        took_s.append(clocks.wall_s - began_s)
+    assert took_s[-2:] == pytest.approx([0.1, 0.1], rel=0.02)
+
+
+def test_other_work_and_unnamed_work_do_not_count_to_the_usual_time(clocks):
+    slowed = slow(clocks, 20)
+    slowed(clocks.compute, work="head")(0.005)
+    slowed(clocks.compute, work="other")(0.001)
+    slowed(clocks.compute)(0.009)
+    began_s = clocks.wall_s
+    slowed(clocks.compute, work="head")(0.005)
+    assert clocks.wall_s - began_s == pytest.approx(0.1, rel=0.02)
+
+
+def test_usual_time_follows_a_processor_that_stays_slower(clocks):
+    slowed = slow(clocks, 20)
+    for duration_s in [0.002] * 60 + [0.003] * 200:
+        slowed(clocks.compute, work="head")(duration_s)
+    began_s = clocks.wall_s
+    slowed(clocks.compute, work="head")(0.003)
+    assert clocks.wall_s - began_s == pytest.approx(0.06, rel=0.02)
+
+
+def test_works_that_are_remembered_are_bounded(clocks):
+    slowed = slow(clocks, 2)
+    for number in range(3000):
+        slowed(clocks.compute, work=number)(0.0003)
+    assert len(slowed._usual) <= 1024
+
+
 def test_operation_that_waits_longer_than_the_slow_device_would_take_is_left_alone(clocks):
     began_s = clocks.wall_s
     slow(clocks, 10)(clocks.compute)(0.001, waiting_s=0.5)

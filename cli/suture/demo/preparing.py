@@ -14,7 +14,7 @@ from suture_edge.client import CloudClient
 from suture_edge.engines.registry import choose_variant, get_engine
 from suture_edge.heads import Heads
 from suture_edge.profiling import cached_profile
-from suture_edge.slowdown import Slowdown
+from suture_edge.slowdown import Slowdown, full_speed
 from suture_models.bundle import Bundle, open_bundle
 from suture_models.calibration import calibration_inputs
 from suture_models.manifest import LAST_CUT, Precision
@@ -77,16 +77,12 @@ def prepare(config: dict[str, Any], client: CloudClient, tell: Report) -> dict[s
 
 def _calibrated(bundle: Bundle, slow: Dilated) -> Calibration:
     """What the factor comes to on one whole inference."""
-    heads = heads_of(bundle, "int8", _same)
+    heads = heads_of(bundle, "int8", full_speed)
     last, image = bundle.cut(LAST_CUT), calibration_inputs(bundle.manifest.network, None).inputs[0]
     name = f"{bundle.name} {heads.variant.id}"
     calibration = calibrate(slow, lambda: heads.run(last, image), name=name, budget_s=1.0)
     heads.close()
     return calibration
-
-
-def _same(function: Callable[..., Any], /) -> Callable[..., Any]:
-    return function
 
 
 def _device(config: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +116,7 @@ def _edge_profile(bundle: Bundle, slow: Slowdown, factor: float) -> str:
     def images() -> list[NDArray[Any]]:
         return list(calibration_inputs(bundle.manifest.network, None).inputs[:_PROFILE_INPUTS])
 
-    heads = heads_of(bundle, "int8", _same)
+    heads = heads_of(bundle, "int8", full_speed)
     return profile_to_json(cached_profile(heads, images, device_factor=factor, slow=slow, preprocess_s=0.0))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
@@ -75,7 +75,7 @@ class Pace:
         self._cut = ""
         self.operations = self.overrun = 0
 
-    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+    def __call__(self, function: Callable[_P, _R], /, *, work: Hashable = None) -> Callable[_P, _R]:  # noqa: ARG002
         """The operation as the device does it; what is no encoding stays as it is."""
         codec = getattr(function, "__self__", None)
         if not isinstance(codec, Codec):
