@@ -142,7 +142,7 @@ def test_other_work_and_unnamed_work_do_not_count_to_the_usual_time(clocks):
 
 def test_usual_time_follows_a_processor_that_stays_slower(clocks):
     slowed = slow(clocks, 20)
-    for duration_s in [0.002] * 60 + [0.003] * 200:
+    for duration_s in [0.002] * 60 + [0.003] * 400:
         slowed(clocks.compute, work="head")(duration_s)
     began_s = clocks.wall_s
     slowed(clocks.compute, work="head")(0.003)
@@ -153,7 +153,19 @@ def test_works_that_are_remembered_are_bounded(clocks):
     slowed = slow(clocks, 2)
     for number in range(3000):
         slowed(clocks.compute, work=number)(0.0003)
-    assert len(slowed._usual) <= 1024
+    assert len(slowed._works) <= 1024
+
+
+def test_work_whose_time_is_known_mostly_runs_once_and_takes_as_long(clocks):
+    slowed = slow(clocks, 20)(clocks.compute, work="head")
+    for _ in range(16):
+        slowed(0.002)
+    before = clocks.runs
+    for _ in range(32):
+        began_s = clocks.wall_s
+        slowed(0.002)
+        assert clocks.wall_s - began_s == pytest.approx(0.04, rel=0.02)
+    assert 32 < clocks.runs - before < 64
 
 
 def test_operation_that_waits_longer_than_the_slow_device_would_take_is_left_alone(clocks):

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
@@ -27,9 +28,20 @@ _RUNNING_SHARE: Final = 0.9
 _KEEP_WARM_S: Final = 0.01
 #: What a run may take on a core that has just slept, in warm runs.
 _COLD: Final = 1.6
-#: Runs that the usual time of a piece of work is taken from, and pieces of work that are remembered.
-_USUAL_RUNS: Final = 256
+#: Measured calls that the usual time of a piece of work is taken from, and pieces of work that are remembered.
+_USUAL_CALLS: Final = 64
 _WORKS_KEPT: Final = 1024
+#: Work that was measured so often is measured at every sixteenth call from then on.
+_KNOWN_CALLS: Final = 16
+_MEASURED_EVERY: Final = 16
+
+
+@dataclass(slots=True)
+class _Work:
+    """Processor time of the calls that were measured, and how many calls there were."""
+
+    times_s: deque[float] = field(default_factory=lambda: deque(maxlen=_USUAL_CALLS))
+    calls: int = 0
 
 
 class Dilated:
@@ -46,8 +58,9 @@ class Dilated:
     computing, decoding, encoding, reading; never sending. Operations of 40 ms and more run once.
 
     Work that is named (`work`), the same at each call, takes the factor times its usual time: the median of the warm
-    times of its last 256 calls with this object. A processor shared with other tenants does the same work some 5 %
-    faster or slower by the minute, however quiet this machine is; multiplied, that hides what is to be compared.
+    times measured last with this object, 64 at most. A processor shared with other tenants does the same work some
+    5 % faster or slower by the minute, however quiet this machine is; multiplied, that hides what is to be compared.
+    Once its time is known it mostly runs once, which also leaves the processor to whatever plays the other parts.
 
     The rest of the time it is asleep, so the core is left to others. Time that the call lost to other processes is
     made up for rather than stretched, so that a busy host does not make the emulated device slower still.
@@ -77,7 +90,7 @@ class Dilated:
             raise ValueError(f"device factor {factor:g}; a slower device has a factor of 1 or more")
         self.factor = factor
         self._wall, self._processor, self._sleep = wall, processor, sleep
-        self._usual: OrderedDict[Hashable, deque[float]] = OrderedDict()
+        self._works: OrderedDict[Hashable, _Work] = OrderedDict()
         self._lock = threading.Lock()
 
     def __call__(self, operation: Callable[_P, _R], /, *, work: Hashable = None) -> Callable[_P, _R]:
@@ -88,9 +101,14 @@ class Dilated:
         @functools.wraps(operation)
         def slowed(*args: _P.args, **kwargs: _P.kwargs) -> _R:
             began_s = self._wall()
+            known_s = None if work is None else self._known_s(work)
+            if known_s is not None:
+                result = operation(*args, **kwargs)
+                self._wait_until(began_s + self.factor * known_s)
+                return result
             result, used_s = self._warm_run(lambda: operation(*args, **kwargs), began_s)
             if work is not None:
-                used_s = self._usual_s(work, used_s)
+                used_s = self._learn(work, used_s)
             end_s = began_s + self.factor * used_s
             if used_s < WARM_S:
                 self._wait_until(end_s - max(_KEEP_WARM_S, _COLD * used_s))
@@ -125,15 +143,24 @@ class Dilated:
             started_s = ended_s
         return result, least_s
 
-    def _usual_s(self, work: Hashable, used_s: float) -> float:
-        """The median of what this work took, this time with it."""
+    def _known_s(self, work: Hashable) -> float | None:
+        """The usual time of work that need not be measured this time."""
         with self._lock:
-            times_s = self._usual.setdefault(work, deque(maxlen=_USUAL_RUNS))
-            times_s.append(used_s)
-            self._usual.move_to_end(work)
-            if len(self._usual) > _WORKS_KEPT:
-                self._usual.popitem(last=False)
-            return statistics.median(times_s)
+            one = self._works.setdefault(work, _Work())
+            self._works.move_to_end(work)
+            if len(self._works) > _WORKS_KEPT:
+                self._works.popitem(last=False)
+            one.calls += 1
+            if len(one.times_s) < _KNOWN_CALLS or one.calls % _MEASURED_EVERY == 0:
+                return None
+            return statistics.median(one.times_s)
+
+    def _learn(self, work: Hashable, used_s: float) -> float:
+        """The usual time of work, this time with it."""
+        with self._lock:
+            one = self._works.setdefault(work, _Work())
+            one.times_s.append(used_s)
+            return statistics.median(one.times_s)
 
     def _wait_until(self, end_s: float) -> None:
         while (left_s := end_s - self._wall()) > 0:
