@@ -24,9 +24,8 @@ from suture_models.cuts import enumerate_cuts
 from suture_models.export import Exported, export_network
 from suture_models.manifest import Cut, GraphNode, Manifest, ProcessorClass, TensorSpec, Variant
 from suture_models.order import in_cutting_order
-from suture_models.program import Program
 from suture_models.quantisers.variants import MAKERS, Source
-from suture_models.tabulate.bundles import with_tables
+from suture_models.tabulate.bundles import RunHead, add_tables
 from suture_models.zoo.registry import LoadedNetwork
 from suture_protocol.errors import BundleError, CapabilityMissing, UsageError
 
@@ -39,13 +38,15 @@ PROCESSORS: tuple[ProcessorClass, ...] = ("vnni", "plain")
 class BuildSettings:
     """What to build. `calibration` names where `inputs` came from, for the manifest.
 
-    Without `tables` the bundle is ready sooner, and the codecs that need them are not offered.
+    Without `tables` the bundle is ready sooner, and the codecs that need them are not offered. For `run_head` see
+    `add_tables`.
     """
 
     engines: tuple[str, ...]
     processors: tuple[ProcessorClass, ...] = PROCESSORS
     calibration: str = ""
     tables: bool = True
+    run_head: RunHead | None = None
 
 
 def available_engines() -> tuple[str, ...]:
@@ -80,10 +81,10 @@ def build_bundle(
     with tempfile.TemporaryDirectory(prefix=".building-", dir=target.parent) as scratch, _quiet_libraries():
         root = Path(scratch) / "bundle"
         root.mkdir()
-        manifest, program = _build(network, tuple(inputs), root, settings, step)
-        if settings.tables:
-            manifest = with_tables(manifest, program, root, inputs, step)
+        manifest = _build(network, tuple(inputs), root, settings, step)
         (root / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+        if settings.tables:
+            add_tables(root, inputs, step, settings.run_head)
         _put(root, target, Path(scratch) / "old")
     return open_bundle(out)
 
@@ -126,7 +127,7 @@ def _build(
     root: Path,
     settings: BuildSettings,
     step: Callable[[str], None],
-) -> tuple[Manifest, Program]:
+) -> Manifest:
     step("exporting")
     exported = export_network(network.module, network.spec.input)
     exported.program.save(root / _PROGRAM, root / _WEIGHTS)
@@ -160,7 +161,7 @@ def _build(
             step=step,
         )
         variants = [v for engine in settings.engines for v in MAKERS[engine][0](source)]
-    return _manifest(network, exported, cuts, variants, source, settings), exported.program
+    return _manifest(network, exported, cuts, variants, source, settings)
 
 
 def _has_attention(graph: Sequence[GraphNode]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from suture.console import examples, size_text, stderr_console, stdout_console, write_json
-from suture_protocol.errors import BundleError, InputRefused
+from suture_protocol.errors import BundleError, CapabilityMissing, InputRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from suture_models.build import BuildSettings
     from suture_models.bundle import Bundle
     from suture_models.calibration import Calibration
+    from suture_models.manifest import Cut, Variant
     from suture_models.zoo.registry import LoadedNetwork
 
 _ENGINE_HELP = "Engine to make artefacts for; repeat for several. Default: all whose builders are installed."
@@ -78,7 +80,7 @@ def build(
     if not engine and "litert" not in engines:
         console.print("no LiteRT artefacts: pip install 'suture[build-litert]' adds their converter", markup=False)
     target = out or Path("bundles") / loaded.spec.name
-    settings = BuildSettings(engines=engines, calibration=chosen.origin, tables=tables)
+    settings = BuildSettings(engines=engines, calibration=chosen.origin, tables=tables, run_head=run_head)
     bundle = with_progress(loaded, chosen.inputs, target, settings)
     skipped = bundle.manifest.built_with.get("skipped", "")
     if skipped:
@@ -94,6 +96,22 @@ def build(
             f"{bundle.path}  {size_text(size)}  {len(bundle.manifest.cuts)} cuts  digest {bundle.digest[:12]}{random}"
         )
         stdout_console().print(text, markup=False, soft_wrap=True)
+
+
+def run_head(
+    bundle: Bundle, variant: Variant, cut: Cut, inputs: Sequence[NDArray[Any]]
+) -> list[tuple[NDArray[Any], ...]] | None:
+    """What crosses `cut` for each input by the variant's own head; None where its engine or processor is not here."""
+    from suture_edge.engines.registry import get_engine, load_head
+    from suture_partitioner.device import processor_class
+
+    if variant.processor not in ("any", processor_class()):
+        return None
+    try:
+        with contextlib.closing(load_head(get_engine(variant.engine), bundle, variant, cut)) as head:
+            return [head.run(one) for one in inputs]
+    except CapabilityMissing:
+        return None
 
 
 def _annotate(bundle: Bundle, inputs: Calibration) -> None:

@@ -12,6 +12,7 @@ from suture.losses import cell, described, in_words
 from suture_models.accuracy import Accuracy, read_accuracy
 from suture_models.bundle import Bundle, open_bundle
 from suture_models.manifest import Cut, Manifest, TensorSpec, Variant
+from suture_models.tables import TABLES_ROLE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -144,7 +145,7 @@ def _artefact_table(manifest: Manifest) -> Table:
     table = Table(title="Artefacts", title_justify="left")
     for name in ("artefact", "engine", "precision", "processors"):
         table.add_column(name, no_wrap=True)
-    for name in ("size", "cuts"):
+    for name in ("size", "tables", "cuts"):
         table.add_column(name, justify="right", no_wrap=True)
     for variant in manifest.variants:
         row = _artefact(manifest, variant)
@@ -155,6 +156,7 @@ def _artefact_table(manifest: Manifest) -> Table:
             variant.precision,
             variant.processor,
             size_text(row["bytes"]),
+            size_text(tables.size_bytes) if (tables := variant.files.get(TABLES_ROLE)) else "none",
             "all" if whole else f"{len(row['cuts'])} of {len(manifest.cuts)}",
         )
     return table

@@ -5,7 +5,7 @@ head and tail as they took in the same samples (and, for a second figure, as the
 waits), the round trip as a bare TCP handshake takes it on the same link before them. Codes are sent as they are
 (`raw`), so that sizes are exact; copying them counts against us. Parts, by scenario:
 
-- `warm`: one image after the other, at cuts whose payloads span the sizes.
+- `warm`: one image after the other, at cuts whose payloads span the sizes, after a series that filled the line.
 - `idle`: the same after five seconds of silence.
 - `lossy`: the same with 1 % of packets lost at random, at the longest round trip.
 - `series`: forty images one by one and as a pipeline, on a line that takes as long for one as the slower side.
@@ -15,6 +15,7 @@ waits), the round trip as a bare TCP handshake takes it on the same link before 
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,8 @@ SLICES: Final = 40
 _ARM_BUDGET_S: Final = 6.0
 _SAMPLES_MIN: Final = 3
 _SERIES_TURNS: Final = 3
+_FILL_ROUND_TRIPS: Final = 10
+_FILL_IMAGES_MIN: Final = 2
 PARTS: Final = ("warm", "idle", "lossy", "stat", "series")
 
 
@@ -133,8 +136,7 @@ def _singles(point: Point, bench: Bench, record: Record, settings: Settings) -> 
         bench.set_link(LinkProfile.symmetric(seed=settings.seed, **both))
     spent_s: dict[str, float] = dict.fromkeys(cuts, 0.0)
     shuffler = random.Random(f"{settings.seed}/{point.key}")
-    for cut in cuts:
-        bench.ask("infer", cut=cut, codec=CODEC)  # TCP's window has to have been that wide once
+    _fill_line(point, bench, cuts[-1])
     clock = bench.clock()
     for turn in range(settings.samples):
         for cut in shuffler.sample(cuts, len(cuts)):
@@ -148,6 +150,16 @@ def _singles(point: Point, bench: Bench, record: Record, settings: Settings) -> 
     edge, cloud = bench.profiles(point.network, point.device)
     sides_s = {cut: edge.cuts[cut].compute_s + cloud.cuts[cut].compute_s for cut in cuts}
     return {"cuts": cuts, "rtt_s": rtt_s, "sides_s": sides_s}
+
+
+def _fill_line(point: Point, bench: Bench, cut: str) -> None:
+    """Images of the largest cut one on the heels of the other for ten round trips: only then does TCP know the line.
+
+    Short requests alone never show it a rate above their size by a round trip, and it paces them by what it knows.
+    """
+    size = bench.bundles[point.network].manifest.cut(cut).bytes_codes
+    count = max(_FILL_IMAGES_MIN, math.ceil(_FILL_ROUND_TRIPS * point.rtt_s * point.rate_bps / 8 / size))
+    bench.ask("series", cut=cut, codec=CODEC, count=count, in_flight=IN_FLIGHT)
 
 
 def _stat(point: Point, bench: Bench, record: Record, settings: Settings) -> Mapping[str, Any]:
