@@ -43,6 +43,23 @@ def make_outlined() -> tuple[nn.Module, NetworkSpec]:
     return Normalised(Outlined(), mean=GREY_MEAN, std=GREY_STD, sigmoid=True), spec
 
 
+def make_pooled() -> tuple[nn.Module, NetworkSpec]:
+    """A grey 32×32 classifier that can be cut behind its pooling, where a vector crosses."""
+    body = nn.Sequential(
+        nn.Conv2d(1, 16, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 24, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(24, 64),
+        nn.ReLU(),
+        nn.Linear(64, len(LABELS)),
+    )
+    spec = image_spec("pooled", shape=(1, SIDE, SIDE), labels=LABELS)
+    return Normalised(body, mean=GREY_MEAN, std=GREY_STD), spec
+
+
 def images(count: int, *, seed: int = 0) -> list[NDArray[Any]]:
     """Inputs for it: a slope, a disc and some noise, so that neighbouring pixels are alike as in radiographs."""
     generator = np.random.default_rng(seed)

@@ -69,6 +69,17 @@ def test_the_table_shows_processor_classes_and_partial_artefacts(bundle_with, ca
     assert "2 of 4" in shown
 
 
+def test_the_table_shows_the_size_of_codec_tables_or_that_there_are_none(bundle_with, tiny_bundle, capsys) -> None:
+    assert main(["inspect", str(bundle_with("trained"))]) == 0
+    without = [line for line in capsys.readouterr().out.splitlines() if "openvino-int8" in line]
+    assert main(["inspect", str(tiny_bundle.path)]) == 0
+    known = [line for line in capsys.readouterr().out.splitlines() if "onnxruntime-int8" in line]
+    assert without
+    assert known
+    assert all("none" in line for line in without)
+    assert not any("none" in line for line in known)
+
+
 def test_random_weights_are_marked_where_people_read(bundle_with, capsys) -> None:
     assert main(["inspect", str(bundle_with("random"))]) == 0
     assert "random: its findings mean nothing" in capsys.readouterr().out
