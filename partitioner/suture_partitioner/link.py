@@ -25,7 +25,6 @@ PRIOR: Final = LinkEstimate(bandwidth_bps=10e6, rtt_s=0.05)
 
 #: Smaller payloads fit in TCP's first windows and measure the round trip, not the rate.
 MIN_PAYLOAD_BYTES: Final = 20_000
-
 #: Smaller ones still bound the rate, so that a plan that sends little sees a link fall and recover; below this size the
 #: receiver's own delays are most of what is measured.
 MIN_BOUND_BYTES: Final = 4_000
@@ -38,12 +37,10 @@ _SEGMENT_BYTES: Final = 1_400
 WINDOW: Final = 40
 #: Samples older than this say little of a moving unit's link, while there are newer ones.
 _MEMORY_S: Final = 20.0
-
 #: The weight of the last measurements halves with every so many seconds without any; the rest is the prior's.
 _STALE_S: Final = 120.0
 #: Of normal noise: half the interquartile range is 0.674 standard deviations.
 _SPREAD_OF_SIGMA: Final = 0.674
-
 #: How wide a prior is: half the interquartile range ÷ the rate, of a link that is not known.
 PRIOR_SPREAD: Final = 0.5
 

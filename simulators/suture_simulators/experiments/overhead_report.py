@@ -2,138 +2,25 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-
-import numpy as np
 
 from suture_protocol.units import format_share, format_size, format_time
-from suture_simulators.experiments.overhead import IDLE_S, LOSS, bound_s
+from suture_simulators.experiments.overhead import IDLE_S, LOSS
+from suture_simulators.experiments.overhead_scores import (
+    OVER_S,
+    OVER_SHARE,
+    Cell,
+    cells,
+    figures,
+    pipelines,
+    urgent,
+)
 from suture_simulators.experiments.page import Block, Figure, Section, Table, Text
 from suture_simulators.experiments.plots import Series, scatter
-from suture_simulators.experiments.types import Point, PointRecord, Results, Sample
+from suture_simulators.experiments.types import Point, Results
 from suture_simulators.link_profile import TCP_PAYLOAD_SHARE
 
-#: A point is over the bound by no more than this share, or by no more than this time where the bound is short.
-OVER_SHARE = 0.08
-OVER_S = 0.004
-
 _HEAD = ("network", "part", "Mbit/s", "round trip", "what", "payload", "measured", "bound", "ratio", "over by")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cell:
-    """One payload at one point: medians, reading and preprocessing left out; `rtt_s` is as it was measured."""
-
-    point: Point
-    rtt_s: float
-    cut: str
-    payload_bytes: int
-    measured_s: float
-    bound_s: float
-    profiled_bound_s: float
-
-    @property
-    def ratio(self) -> float:
-        """1 is the bound."""
-        return self.measured_s / self.bound_s
-
-    @property
-    def within(self) -> bool:
-        """Whether it is within what is allowed of each point."""
-        return self.measured_s <= max((1 + OVER_SHARE) * self.bound_s, self.bound_s + OVER_S)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pipeline:
-    """A series at one point; times are of one image, medians over the turns."""
-
-    point: Point
-    cut: str
-    slices: int
-    rate_bps: float
-    stages_s: dict[str, float]
-    alone_s: float
-    series_s: float
-
-    @property
-    def vs_slowest(self) -> float:
-        return self.series_s / max(self.stages_s.values())
-
-    @property
-    def speedup(self) -> float:
-        return self.alone_s / self.series_s
-
-
-def cells(results: Results, part: str) -> list[Cell]:
-    """One part's cells, of its valid points."""
-    found = []
-    for record in results.valid:
-        if record.point.scenario == part:
-            for cut, samples in _by_arm(results, record.point):
-                found.append(_cell(record, cut, samples))
-    return found
-
-
-def pipelines(results: Results) -> list[Pipeline]:
-    """The series."""
-    return [_pipeline(results, r) for r in results.valid if r.point.scenario == "series"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Urgent:
-    """STAT at one point: medians on the idle link, beside routine images, and that on untuned sockets; reading and
-    preprocessing left out."""
-
-    record: PointRecord
-    idle_s: float
-    busy_s: float
-    untuned_s: float
-
-    @property
-    def link_used(self) -> float:
-        """Share of the line that routine payloads took while urgent images crossed it too; the less of both arms."""
-        rate_bps = self.record.point.rate_bps * TCP_PAYLOAD_SHARE
-        return float(min(self.record.notes["routine_bps"].values())) / rate_bps
-
-
-def urgent(results: Results) -> list[Urgent]:
-    """The urgent images."""
-    found = []
-    for record in results.valid:
-        if record.point.scenario == "stat":
-            arms = dict(_by_arm(results, record.point))
-            made = {f"{arm}_s": statistics.median(map(_without_reading, samples)) for arm, samples in arms.items()}
-            found.append(Urgent(record=record, **made))
-    return found
-
-
-def figures(results: Results) -> dict[str, float]:
-    """Ratios of measured to bound; what was not measured is left out."""
-    found: dict[str, float] = {}
-    if warm := cells(results, "warm"):
-        ratios = [cell.ratio for cell in warm]
-        found |= {
-            "overhead_ratio_median": statistics.median(ratios),
-            "overhead_ratio_p95": float(np.percentile(ratios, 95)),
-            "overhead_vs_profiles_median": statistics.median(c.measured_s / c.profiled_bound_s for c in warm),
-            "overhead_cells": float(len(warm)),
-            "overhead_cells_beyond": float(sum(not cell.within for cell in warm)),
-        }
-    if idle := cells(results, "idle"):
-        found["overhead_idle_ratio"] = max(cell.ratio for cell in idle)
-    if lossy := cells(results, "lossy"):
-        found["overhead_lossy_ratio"] = statistics.median(cell.ratio for cell in lossy)
-    if lines := pipelines(results):
-        found["series_slice_vs_slowest_stage"] = max(line.vs_slowest for line in lines)
-        found["series_speedup"] = min(line.speedup for line in lines)
-    if stats := urgent(results):
-        found["stat_vs_idle_ratio"] = max(one.busy_s / one.idle_s for one in stats)
-        found["stat_untuned_vs_idle_ratio"] = max(one.untuned_s / one.idle_s for one in stats)
-        found["stat_link_used"] = min(one.link_used for one in stats)
-        found["routine_failed"] = float(sum(one.record.notes["routine_failed"] for one in stats))
-    return found
 
 
 def table(results: Results) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
@@ -173,52 +60,6 @@ _DEFINITIONS = (
 )
 
 
-def _by_arm(results: Results, point: Point) -> Iterator[tuple[str, list[Sample]]]:
-    samples = [sample for sample in results.samples.get(point.key, ()) if sample.ok]
-    for arm in dict.fromkeys(sample.arm for sample in samples):
-        yield arm, [sample for sample in samples if sample.arm == arm]
-
-
-def _without_reading(sample: Sample) -> float:
-    return sample.total_s - sample.steps_s["preprocess"]
-
-
-def _cell(record: PointRecord, cut: str, samples: Sequence[Sample]) -> Cell:
-    point, rtt_s = record.point, float(record.notes["rtt_s"])
-    return Cell(
-        point=point,
-        rtt_s=rtt_s,
-        cut=cut,
-        payload_bytes=samples[0].payload_bytes,
-        measured_s=statistics.median(map(_without_reading, samples)),
-        bound_s=statistics.median(bound_s(sample, point.rate_bps, rtt_s) for sample in samples),
-        profiled_bound_s=bound_s(samples[0], point.rate_bps, rtt_s, record.notes["sides_s"][cut]),
-    )
-
-
-def _pipeline(results: Results, record: PointRecord) -> Pipeline:
-    arms = dict(_by_arm(results, record.point))
-    slices, rate_bps = record.notes["slices"], record.notes["rate_bps"]
-    alone = arms["one_by_one"]
-
-    def median(*steps: str) -> float:
-        return statistics.median(sum(sample.steps_s[step] for step in steps) for sample in alone)
-
-    return Pipeline(
-        point=record.point,
-        cut=record.notes["cut"],
-        slices=slices,
-        rate_bps=rate_bps,
-        stages_s={
-            "unit": median("preprocess", "head", "encode"),
-            "wire": 8 * alone[0].payload_bytes / (rate_bps * TCP_PAYLOAD_SHARE),
-            "cloud": median("decode", "tail"),
-        },
-        alone_s=statistics.median(sample.total_s for sample in alone) / slices,
-        series_s=statistics.median(sample.total_s for sample in arms["pipeline"]) / slices,
-    )
-
-
 def _single_rows(results: Results) -> Iterator[tuple[str, ...]]:
     for part in ("warm", "idle", "lossy"):
         for cell in cells(results, part):
@@ -249,12 +90,13 @@ def _stat_rows(results: Results) -> Iterator[tuple[str, ...]]:
 def _series_rows(results: Results) -> Iterator[tuple[str, ...]]:
     for line in pipelines(results):
         stages = ", ".join(f"{name} {format_time(took_s)}" for name, took_s in line.stages_s.items())
+        alone = f"one by one {format_time(line.alone_s)} each; ratio by filling alone {line.filling:.3f}"
         slowest_s = max(line.stages_s.values())
         yield (
             *_place(line.point)[:2],
             f"{line.rate_bps / 1e6:.2f}",
             format_time(line.point.rtt_s),
-            f"cut {line.cut}, {line.slices} images: {stages}; one by one {format_time(line.alone_s)} each",
+            f"cut {line.cut}, {line.slices} images: {stages}; {alone}",
             "",
             format_time(line.series_s),
             format_time(slowest_s),

@@ -11,7 +11,8 @@ from suture_models.bundle import Bundle
 from suture_models.manifest import INPUT_CUT, LAST_CUT
 from suture_protocol.errors import CapabilityMissing
 from suture_simulators.experiments.overhead import Overhead, sized_cuts
-from suture_simulators.experiments.overhead_report import figures, sections, table
+from suture_simulators.experiments.overhead_report import sections, table
+from suture_simulators.experiments.overhead_scores import figures
 from suture_simulators.experiments.types import Point, PointRecord, Results, Sample, Settings, device_of
 from suture_simulators.link_profile import TCP_PAYLOAD_SHARE
 from tests.processes import CHESTS, Command
