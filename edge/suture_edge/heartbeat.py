@@ -3,6 +3,7 @@ path is dead."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -22,6 +23,9 @@ _SAMPLES: Final = 120
 #: that the bottleneck spaces them and not TCP.
 _PROBE_PINGS: Final = 3
 _PROBE_PADDING: Final = bytes(4_000)
+#: Round trips that count as the last ones, and by how many of the slowest of them a ping is late.
+_RECENT: Final = 8
+_LATE: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,10 +148,11 @@ class Heartbeat:
         """Sends some 12 KB to measure the rate of a link that carries nothing else; its outcome is among `probes`.
 
         Returns:
-            False where nothing was sent: one is on its way, or the path may be dead.
+            False where nothing was sent: one is on its way, or the path may be dead. A ping that is out for no longer
+            than usual is no reason: images come by a clock as pings do, and could meet one every time.
         """
         with self._lock:
-            if self._probe is not None or self._sent or self._closed.is_set():
+            if self._probe is not None or self._closed.is_set() or self._late():
                 return False
             first, last = self._nonce + 1, self._nonce + 1 + _PROBE_PINGS
             self._nonce = last
@@ -216,6 +221,15 @@ class Heartbeat:
             if outstanding < 16:
                 self._call.post(Ping(nonce=nonce))
 
+    def _late(self) -> bool:
+        """Whether a ping is out for much longer than the last ones were."""
+        oldest_s = min((at_s for at_s, _ in self._sent.values()), default=math.inf)
+        return self._clock() - oldest_s > _LATE * self._recent_s()
+
+    def _recent_s(self) -> float:
+        """The slowest of the last round trips; 0 before the first."""
+        return max((sample.rtt_s for sample in list(self._samples)[-_RECENT:]), default=0.0)
+
     def _padded(self, nonce: int) -> bool:
         return self._probe is not None and self._probe.first < nonce <= self._probe.last
 
@@ -251,5 +265,4 @@ class Heartbeat:
         bulk, _ = self._pressure()
         with self._lock:
             least = self._pulse.dead_after_bulk_s if bulk or self._probe else self._pulse.dead_after_s
-            recent = [sample.rtt_s for sample in list(self._samples)[-8:]]
-        return max(least, self._pulse.rtts * max(recent, default=0.0))
+            return max(least, self._pulse.rtts * self._recent_s())

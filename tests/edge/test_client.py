@@ -412,6 +412,28 @@ def test_a_ping_that_stays_out_is_late_from_when_it_was_sent_and_one_that_came_b
         assert edge.slowest_ping_s(stopped_s) > 0.5
 
 
+def test_a_probe_is_sent_beside_a_ping_that_is_out_but_not_where_the_path_may_be_dead(bundle):
+    """Pings that a stopped cloud answered late make the next one's wait usual."""
+    with (
+        cloud_process(bundle) as (process, address),
+        CloudClient(address, PlainChannels(insecure=True), pulse=Pulse(interval_s=0.05, dead_after_s=30)) as edge,
+    ):
+        edge.connect()
+        until(lambda: len(edge.rtt_samples()) >= 2)
+        process.send_signal(signal.SIGSTOP)
+        stopped_s = time.monotonic()
+        until(lambda: edge.slowest_ping_s(stopped_s) > 1.0)
+        assert not edge.probe()
+        process.send_signal(signal.SIGCONT)
+        until(lambda: max(sample.rtt_s for sample in edge.rtt_samples()[-4:]) > 0.3)
+        process.send_signal(signal.SIGSTOP)
+        stopped_s = time.monotonic()
+        until(lambda: edge.slowest_ping_s(stopped_s) > 0)
+        assert edge.probe()
+        process.send_signal(signal.SIGCONT)
+        until(lambda: edge.probes())
+
+
 def test_a_client_reconnects_to_a_cloud_that_comes_back(bundle):
     with RunningCloud(bundle) as cloud:
         address = cloud.address
