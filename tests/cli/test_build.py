@@ -55,3 +55,8 @@ def test_tables_of_a_vector_are_those_of_what_its_own_head_gives(bundle):
 def test_a_head_for_another_processor_is_not_run(bundle):
     variant = next(v for v in bundle.manifest.variants if v.processor not in ("any", processor_class()))
     assert run_head(bundle, variant, bundle.manifest.cuts[1], []) is None
+
+
+def test_everybody_may_read_the_manifest_who_may_read_the_program(bundle):
+    modes = {(bundle.path / name).stat().st_mode for name in ("manifest.json", "program.json", "weights.safetensors")}
+    assert len(modes) == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -80,9 +79,10 @@ def add_tables(
         tables = {key: trained[spec.name, quant] for key, spec, quant in wanted[variant.id]}
         variants.append(_with_file(variant, tables, path) if tables else variant)
     text = replace(manifest, variants=tuple(variants)).to_json()
-    with tempfile.NamedTemporaryFile("w", dir=path, encoding="utf-8", delete=False) as stream:
-        stream.write(text)
-    Path(stream.name).replace(path / MANIFEST_NAME)
+    # Not by `tempfile`, whose files are their owner's alone: a cloud may run as somebody else.
+    new = path / f".{MANIFEST_NAME}.new"
+    new.write_text(text, encoding="utf-8")
+    new.replace(path / MANIFEST_NAME)
 
 
 def _own_codes(bundle: Bundle, run_head: RunHead, inputs: Sequence[NDArray[Any]]) -> _Codes:
