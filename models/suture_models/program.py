@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import fx
 
 from suture_protocol.errors import BundleError
@@ -57,7 +57,8 @@ class Program:
         rows = [{"name": n.name, "target": n.target, "args": n.args, "kwargs": n.kwargs} for n in self.nodes]
         document = {"input": self.input, "nodes": rows, "outputs": self.outputs}
         json_path.write_text(json.dumps(document, sort_keys=True, separators=(",", ":")), encoding="utf-8")
-        save_file({k: v.contiguous() for k, v in sorted(self.weights.items())}, weights_path)
+        # Not by `save_file`, whose files are their owner's alone: a cloud may run as somebody else.
+        weights_path.write_bytes(save({k: v.contiguous() for k, v in sorted(self.weights.items())}))
 
 
 def load_program(json_path: Path, weights_path: Path) -> Program:
