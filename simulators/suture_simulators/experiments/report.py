@@ -68,7 +68,7 @@ def _device(name: str, raw: Mapping[str, Any]) -> str:
     origin = "; ".join(filter(None, (raw["basis"], raw["source"])))
     return (
         f"Device {name}: {board}this machine's core, each operation stretched to {raw['factor']:g} times its processor "
-        f"time, one thread{isa} ({origin})."
+        f"time (heads and reading: to what they usually take), one thread{isa} ({origin})."
     )
 
 
