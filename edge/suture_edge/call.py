@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 _JOIN_S: Final = 2.0
 #: Of the requests that a session lets start, one in so many is kept for urgent ones.
 _KEPT_ONE_IN: Final = 8
+#: How long after the transport took the last frame `idle` is called, and then after twice as long each time: it keeps
+#: some bytes before the kernel sends them, and the kernel keeps some more.
+_IDLE_S: Final = 0.005
 
 
 class Listener(Protocol):
@@ -55,6 +58,7 @@ class SessionCall:
         hello: What to offer.
         listener: Who is told.
         clock: Seconds, monotonic.
+        idle: Called now and then while there is nothing to send and an answer is due; must not block.
     """
 
     def __init__(
@@ -64,7 +68,9 @@ class SessionCall:
         hello: Hello,
         listener: Listener,
         clock: Callable[[], float] = time.monotonic,
+        idle: Callable[[], None] | None = None,
     ) -> None:
+        self._idle = idle
         self._address = address
         self._listener = listener
         self._clock = clock
@@ -187,8 +193,7 @@ class SessionCall:
         with self._changed:
             # Being asked for the next frame means that the one before was taken: the path is moving.
             self._moved_at_s = self._clock()
-            while not self._has_next():
-                self._changed.wait(self._hold_left_s())
+            self._await_next()
             if self._error is not None:
                 return None
             event, upload = self._pop()
@@ -202,12 +207,24 @@ class SessionCall:
         self._end(broken)
         return None
 
+    def _await_next(self) -> None:
+        idle_s, idle_at_s = _IDLE_S, self._moved_at_s + _IDLE_S
+        while not self._has_next():
+            waits_s = [] if (hold_left_s := self._hold_left_s()) is None else [hold_left_s]
+            if self._idle is not None and self._session.in_flight:
+                if (left_s := idle_at_s - self._clock()) <= 0:
+                    self._idle()
+                    idle_s *= 2
+                    idle_at_s += idle_s
+                    continue
+                waits_s.append(left_s)
+            self._changed.wait(min(waits_s, default=None))
+
     def _has_next(self) -> bool:
         return bool(self._error or self._control or self._ready_upload())
 
     def _hold_left_s(self) -> float | None:
-        left_s = self._held_until_s - self._clock()
-        return left_s if left_s > 0 else None
+        return left_s if (left_s := self._held_until_s - self._clock()) > 0 else None
 
     def _held_by(self, now_s: float) -> float:
         return self._held_s + max(min(now_s, self._held_until_s) - self._hold_from_s, 0.0)

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from suture_edge.heartbeat import Heartbeat, ProbeSample, Pulse, RttSample
 from suture_edge.holds import Holds
 from suture_edge.lane import ROOM_WAIT_S, Lane
 from suture_edge.results import LoadSample, PendingResult
-from suture_edge.sockets import Brake, Tuning, tune
+from suture_edge.sockets import Brake, IdleTeller, Tuning, tune
 from suture_edge.uploads import CloudRequest
 from suture_protocol import codes
 from suture_protocol.address import Address
@@ -75,7 +75,7 @@ class Connection:
         self._routine_mark, options = marked_options()
         self._untuned.add(self._routine_mark)
         self._brake = Brake(self._routine_mark)
-        self._routine = Lane(channels.open(address, options), address, hello, self._routine_ended, clock, self._heard)
+        self._routine = self._lane(self._routine_mark, options, self._routine_ended)
         if pulse is not None:
             channel = channels.open(address)
             self._heartbeat = Heartbeat(
@@ -177,14 +177,18 @@ class Connection:
         with self._lock:
             return [self._routine] if self._express is None else [self._routine, self._express]
 
+    def _lane(self, mark: int, options: Sequence[tuple[str, int]], on_end: Callable[[SutureError], None]) -> Lane:
+        channel = self._channels.open(self._address, options)
+        idle = IdleTeller(mark).tell if self._tuning.tell_idle else None
+        return Lane(channel, self._address, self._hello, on_end, self._clock, self._heard, idle)
+
     def _express_lane(self) -> Lane:
         with self._lock:
             stale = self._express if self._express is not None and not self._express.alive else None
             if (self._express is None or stale is not None) and self._routine.alive:
                 self._express_mark, options = marked_options()
                 self._untuned.add(self._express_mark)
-                channel = self._channels.open(self._address, options)
-                self._express = Lane(channel, self._address, self._hello, _express_ended, self._clock, self._heard)
+                self._express = self._lane(self._express_mark, options, _express_ended)
             lane = self._express or self._routine
         if stale is not None:
             stale.close()

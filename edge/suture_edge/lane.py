@@ -49,6 +49,7 @@ class Lane:
         on_end: Told once why the lane ended, after its requests were.
         clock: Seconds, monotonic.
         on_load: Told what a result says of the cloud's load, when it came, and what its request had waited.
+        idle: Called now and then while there is nothing to send and an answer is due; must not block.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Lane:
         on_end: Callable[[SutureError], None],
         clock: Callable[[], float] = time.monotonic,
         on_load: Callable[[Load, float, float], None] = lambda _load, _at_s, _waited_s: None,
+        idle: Callable[[], None] | None = None,
     ) -> None:
         self.channel = channel
         self._address = address
@@ -69,7 +71,7 @@ class Lane:
         self._room = threading.Condition(self._lock)
         self._in_flight: dict[Upload, _InFlight] = {}
         self._error: SutureError | None = None
-        self.call = SessionCall(channel, address, hello, self, clock)
+        self.call = SessionCall(channel, address, hello, self, clock, idle)
 
     @property
     def alive(self) -> bool:

@@ -5,6 +5,7 @@
   a slow link, and what is urgent, and a change of plan, wait behind them.
 - SO_MAX_PACING_RATE is a brake: what the kernel and gRPC have taken already cannot be called back, but it can be slowed
   down to next to nothing until something urgent has passed on another connection.
+- A write of no bytes has the kernel note that the sender has nothing more to send.
 
 All are Linux's (tcp(7), socket(7)); elsewhere nothing is asked for.
 
@@ -15,6 +16,7 @@ channel with a time-out of its own has a socket that can be told from all others
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import socket
@@ -55,10 +57,11 @@ class Tuning:
     congestion_control: str | None = "bbr"
     unsent_bytes: int | None = UNSENT_BYTES
     brake: bool = True
+    tell_idle: bool = True
 
 
 #: Everything as the system has it.
-UNTUNED: Final = Tuning(congestion_control=None, unsent_bytes=None, brake=False)
+UNTUNED: Final = Tuning(congestion_control=None, unsent_bytes=None, brake=False, tell_idle=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +101,30 @@ def tune(mark: int, tuning: Tuning) -> Tuned | None:
                     unsent_bytes=connection.getsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT) & _UNLIMITED,
                 )
     return None
+
+
+class IdleTeller:
+    """Tells the kernel, for the socket of a mark, that its sender has nothing more to send for now.
+
+    The kernel looks for that only when something is written (tcp_rate.c), so that what it sends again after the last
+    byte of a request looks to it like all that the line carries. BBR keeps the best rate of ten round trips; after as
+    many short requests on a line that loses packets it knew 5 Mbit/s of 50, and paced by that. What is sent while
+    the kernel knows of the pause can only raise that rate (draft-cheng-iccrg-delivery-rate-estimation: application
+    limited).
+    """
+
+    def __init__(self, mark: int) -> None:
+        self._mark = mark
+        self._descriptor = -1
+
+    def tell(self) -> None:
+        """Does so where the kernel has sent all it was given; of no effect before. From one thread."""
+        for descriptor in itertools.chain((self._descriptor,), _descriptors()):
+            if (connection := _copy(descriptor, self._mark)) is not None:
+                self._descriptor = descriptor
+                with connection, contextlib.suppress(OSError):
+                    connection.send(b"", socket.MSG_DONTWAIT)
+                return
 
 
 class Brake:
@@ -152,23 +179,32 @@ def _braked_bytes_per_s(connection: socket.socket) -> int:
 
 def _marked(mark: int) -> Iterator[socket.socket]:
     """Duplicates of this process's TCP sockets of that mark, for the caller to close; the originals stay gRPC's."""
+    for descriptor in _descriptors():
+        if (connection := _copy(descriptor, mark)) is not None:
+            yield connection
+
+
+def _descriptors() -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(entry.name) for entry in _DESCRIPTORS.iterdir()]
+    return []
+
+
+def _copy(descriptor: int, mark: int) -> socket.socket | None:
+    # A descriptor may be closed, or be something else, by the time it is looked at.
     try:
-        entries = [int(entry.name) for entry in _DESCRIPTORS.iterdir()]
+        copy = os.dup(descriptor)
     except OSError:
-        return
-    for descriptor in entries:
-        # A descriptor may be closed, or be something else, by the time it is looked at.
-        with contextlib.suppress(OSError):
-            copy = os.dup(descriptor)
-            try:
-                connection = socket.socket(fileno=copy)
-            except OSError:  # a file, a pipe
-                os.close(copy)
-                continue
-            if _has_mark(connection, mark):
-                yield connection
-            else:
-                connection.close()
+        return None
+    try:
+        connection = socket.socket(fileno=copy)
+    except OSError:  # a file, a pipe
+        os.close(copy)
+        return None
+    if _has_mark(connection, mark):
+        return connection
+    connection.close()
+    return None
 
 
 def _has_mark(connection: socket.socket, mark: int) -> bool:

@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
-from suture_edge.sockets import UNSENT_BYTES, UNTUNED, Brake, Tuning, tune
+from suture_edge.sockets import UNSENT_BYTES, UNTUNED, Brake, IdleTeller, Tuning, tune
 from suture_models.bundle import Bundle
 from suture_protocol.address import Address
 from suture_protocol.events import Priority
@@ -59,6 +60,11 @@ def unsent(connection: socket.socket) -> int:
 
 def pace(connection: socket.socket) -> int:
     return int(struct.unpack("=I", connection.getsockopt(socket.SOL_SOCKET, MAX_PACING_RATE, 4))[0])
+
+
+def written(connection: socket.socket) -> int:
+    """Bytes that were given to the kernel and acknowledged, without the handshake's one (`tcpi_bytes_acked`)."""
+    return int(struct.unpack_from("=Q", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), 120)[0]) - 1
 
 
 def braked(address: Address) -> int:
@@ -191,3 +197,37 @@ def test_small_requests_that_fill_the_path_together_are_braked_as_one_large_one(
         cloud.executor.let_go()
         for request in pending:
             request.wait(10)
+
+
+def test_nothing_is_written_and_nothing_kept_open_by_telling_that_nothing_is_to_send() -> None:
+    with pair(12_345) as (first, second):
+        teller = IdleTeller(12_345)
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            teller.tell()
+        IdleTeller(12_346).tell()
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert written(first) == written(second) == 0
+        first.shutdown(socket.SHUT_RDWR)
+        teller.tell()  # a socket that is going is no error
+
+
+def test_the_kernel_is_told_while_an_answer_is_due_and_not_once_it_came(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    monkeypatch.setattr(IdleTeller, "tell", lambda self: told.append(self))
+    with (
+        RunningCloud(bundle) as cloud,
+        CloudClient(cloud.address, PlainChannels(insecure=True), pulse=None) as client,
+    ):
+        client.connect()
+        assert not told
+        cloud.executor.hold()
+        pending = client.submit(mid_request(bundle)[0])
+        until(lambda: len(told) >= 3)
+        cloud.executor.let_go()
+        pending.wait(10)
+        count = len(told)
+        time.sleep(0.3)
+        assert len(told) <= count + 1  # one may have been under way
