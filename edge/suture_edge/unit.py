@@ -117,23 +117,34 @@ class Unit:
             PlanError: nothing satisfies the constraints.
             UsageError: the codec does not carry what crosses that cut, or the cloud's address must not be used.
         """
-        return self.finish(self.begin(name, read, cut, stem=stem))
+        if cut != AUTO:
+            self.bundle.cut(cut)
+        return self.finish(self.begin(self.read(name, read, stem=stem), cut))
 
-    def begin(self, name: str, read: Callable[[], Picture], cut: str = AUTO, *, stem: str = "") -> Begun:
-        """Does an image as far as this unit can: up to sending its codes. Takes and raises what `infer` does.
+    def read(self, name: str, read: Callable[[], Picture], *, stem: str = "") -> Work | Inference:
+        """Reads and preprocesses an image; the record of a refusal where it is none. Takes what `infer` does.
+
+        This alone may run on another thread while the unit begins or finishes an image, one at a time.
+        """
+        start_s = time.perf_counter()
+        try:
+            picture, image = self._slow(lambda: self._read(read), work=(self.bundle.digest, name))()
+        except InputRefused as refusal:
+            return Inference(path=name, error=refusal.reason)
+        read_s = time.perf_counter()
+        stem = stem or self._recorder.stem(name)
+        return Work(name, stem, picture, image, preprocess_s=read_s - start_s, tried_at_s=read_s)
+
+    def begin(self, work: Work | Inference, cut: str = AUTO) -> Begun:
+        """Does what was read as far as this unit can: up to sending its codes. Raises what `infer` does.
 
         What was begun must be finished or abandoned. Several may be under way, and are finished in their order.
         """
         if cut != AUTO:
             self.bundle.cut(cut)
-        start_s = time.perf_counter()
-        try:
-            picture, image = self._slow(lambda: self._read(read), work=(self.bundle.digest, name))()
-        except InputRefused as refusal:
-            return Begun(Inference(path=name, error=refusal.reason))
-        read_s = time.perf_counter()
-        stem = stem or self._recorder.stem(name)
-        work = Work(name, stem, picture, image, preprocess_s=read_s - start_s, tried_at_s=read_s)
+        if isinstance(work, Inference):
+            return Begun(work)
+        work.tried_at_s = time.perf_counter()
         note = ""
         if cut != LAST_CUT and self._uplink is not None:
             try:
