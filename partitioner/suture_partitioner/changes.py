@@ -7,11 +7,10 @@ change only where it is large; a smaller one has to last.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
-
-import numpy as np
 
 #: Two samples in a row so far beyond the median, on the same side, are a change: those before are dropped.
 STEP: Final = 2.0
@@ -93,7 +92,7 @@ def counts_alone(rates: Sequence[Rate], sigma: float) -> bool:
 
 
 def _median(rates: Sequence[Rate]) -> float:
-    return float(np.median([rate.bps for rate in rates]))
+    return statistics.median(rate.bps for rate in rates)
 
 
 def _beyond(rates: Sequence[Rate], median_bps: float, factor: float) -> bool:

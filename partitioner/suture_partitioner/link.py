@@ -8,12 +8,11 @@ that carries nothing is known by probes, and by less the longer ago it was measu
 from __future__ import annotations
 
 import math
+import statistics
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
-
-import numpy as np
 
 from suture_partitioner.changes import Rate, Scatter, counts_alone, of_now
 from suture_partitioner.dispersion import MIN_SPACING_S, dispersion
@@ -207,7 +206,7 @@ class LinkEstimator:
             rates = [rate.bps for rate in self._rates]
             if counts_alone(tuple(self._rates), self._scatter.cautious):
                 rates = rates[-1:]
-            bandwidth_bps = float(np.median(rates))
+            bandwidth_bps = statistics.median(rates)
             # A few samples may agree by chance: the link's usual scatter is the least that there is.
             spread_bps = max(_half_iqr(rates), _SPREAD_OF_SIGMA * self._scatter.sigma * bandwidth_bps)
             known = replace(known, bandwidth_bps=bandwidth_bps, spread_bps=spread_bps)
@@ -229,7 +228,7 @@ class LinkEstimator:
     def _add(self, bps: float, now_s: float, least_bps: float = 0.0) -> None:
         bps = min(bps, _MAX_BPS)
         if self._rates:
-            self._scatter.add(bps, float(np.median([rate.bps for rate in self._rates])))
+            self._scatter.add(bps, statistics.median(rate.bps for rate in self._rates))
         self._rates.append(Rate(now_s, bps, least_bps))
         while len(self._rates) > 2 and now_s - self._rates[0].at_s > _MEMORY_S:
             self._rates.popleft()
@@ -296,5 +295,7 @@ class LinkEstimator:
 
 
 def _half_iqr(values: Sequence[float]) -> float:
-    low, high = np.percentile(values, [25, 75])
-    return float(high - low) / 2
+    if len(values) < 2:
+        return 0.0
+    low, _, high = statistics.quantiles(values, method="inclusive")
+    return (high - low) / 2
