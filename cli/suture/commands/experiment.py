@@ -25,9 +25,9 @@ _NETWORKS = ("pneumonia_mobilenet_v2", "resnet50")
 _IMAGES_MAX = 3
 _NETWORK_HELP = "A bundle's directory, or a network whose bundle is in --bundles and else built there; repeat."
 _IMAGES_HELP = (
-    "A file or a directory of images (DICOM, JPEG, PNG; a directory with one series is a volume); each network is "
-    "given those that it takes, three at most (codec: all; folders named after the labels give the truth). Default: a "
-    "bundled radiograph."
+    "A file or a directory of images (DICOM, JPEG, PNG; to a 3D network a directory with one series is a volume); each "
+    "network is given those that it takes, three at most (overhead: 40, of which its series is made; codec: all; "
+    "folders named after the labels give the truth). Default: a bundled radiograph."
 )
 _FACTOR_HELP = "The emulated unit: a factor (12) or a board (pi-4); repeat for several."
 _RATE_HELP = "Rates of the link, e.g. 1mbit,20mbit; repeat, or separate by commas."
@@ -215,7 +215,10 @@ def _images(
     console = stderr_console()
     path = studies(())[0].path if chosen is None else chosen
     found = find_images(
-        path, lambda refusal: console.print(f"left out: {refusal}", markup=False, soft_wrap=True), limit
+        path,
+        lambda refusal: console.print(f"left out: {refusal}", markup=False, soft_wrap=True),
+        limit,
+        volumes=any(bundle.manifest.network.kind == "volume" for bundle in bundles.values()),
     )
     taken = {name: suited(found, bundle.manifest.network, limit) for name, bundle in bundles.items()}
     wanted = {one.name: one.path for images in taken.values() for one in images}

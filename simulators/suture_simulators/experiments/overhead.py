@@ -8,7 +8,8 @@ waits), the round trip as a bare TCP handshake takes it on the same link before 
 - `warm`: one image after the other, at cuts whose payloads span the sizes, after a series that filled the line.
 - `idle`: the same after five seconds of silence.
 - `lossy`: the same with 1 % of packets lost at random, at the longest round trip.
-- `series`: forty images one by one and as a pipeline, on a line that takes as long for one as the slower side.
+- `series`: forty images, read from their files, one by one and as a pipeline, on a line that takes as long for one as
+  the slower side.
 - `stat`: an urgent image on a link that is idle, and on one that routine images saturate; that again on a connection
   whose sockets are as the system makes them.
 """
@@ -58,7 +59,9 @@ class Overhead(Reported):
         if quick:
             return Grid(rates_bps=(10e6,), rtts_s=(0.04,), devices=("1", "8"), samples=4, replays=False)
         rates_bps = tuple(1e6 * rate for rate in (2, 10, 50, 100))
-        return Grid(rates_bps=rates_bps, rtts_s=(0.01, 0.04, 0.1), devices=("1", "8"), samples=9, replays=False)
+        return Grid(
+            rates_bps=rates_bps, rtts_s=(0.01, 0.04, 0.1), devices=("1", "8"), samples=9, images=SLICES, replays=False
+        )
 
     def points(self, settings: Settings) -> Sequence[Point]:
         """See `Experiment.points`; all but `warm` are at one rate and round trip; to be quick, of one network."""
@@ -183,10 +186,11 @@ def _series(point: Point, bench: Bench, record: Record, settings: Settings) -> M
     bench.ask("prepare", cuts=[cut.id])
     rate_bps = 8 * cut.bytes_codes / (stage_s * TCP_PAYLOAD_SHARE)
     bench.hold(rate_bps=rate_bps, rtt_s=point.rtt_s, seed=settings.seed)
-    bench.ask("series", cut=cut.id, codec=CODEC, count=5, in_flight=IN_FLIGHT)
+    images = settings.images_of(point.network)
+    bench.ask("series", cut=cut.id, codec=CODEC, images=images, count=5, in_flight=IN_FLIGHT)
     for turn in range(_turns(settings)):
         for arm, in_flight in (("one_by_one", 1), ("pipeline", IN_FLIGHT)):
-            found = bench.ask("series", cut=cut.id, codec=CODEC, count=SLICES, in_flight=in_flight)
+            found = bench.ask("series", cut=cut.id, codec=CODEC, images=images, count=SLICES, in_flight=in_flight)
             record(
                 Sample(
                     point=point.key,

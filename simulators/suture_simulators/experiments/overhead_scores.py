@@ -174,9 +174,10 @@ def _pipeline(results: Results, record: PointRecord) -> Pipeline:
         slices=slices,
         rate_bps=rate_bps,
         stages_s={
-            "unit": median("preprocess", "head", "encode"),
+            "reading": median("preprocess"),
+            "head": median("head", "encode"),
             "wire": 8 * alone[0].payload_bytes / (rate_bps * TCP_PAYLOAD_SHARE),
-            "cloud": median("decode", "tail"),
+            "tail": median("decode", "tail"),
         },
         alone_s=statistics.median(sample.total_s for sample in alone) / slices,
         series_s=statistics.median(sample.total_s for sample in arms["pipeline"]) / slices,

@@ -6,17 +6,24 @@ import socket
 import statistics
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any, Final
+from functools import partial
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Any, Final
 
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
 from suture_edge.series import infer_series
 from suture_edge.sockets import UNTUNED
 from suture_edge.uploads import CloudRequest
+from suture_models.picture import Picture
 from suture_protocol.errors import LinkError, SutureError
+from suture_simulators.experiments.pictures import read_image
 from suture_simulators.experiments.ways import TIMEOUT_S, Ways
+
+if TYPE_CHECKING:
+    from suture_simulators.experiments.station import Station
 
 _HANDSHAKES: Final = 9
 #: Routine requests under way: enough that the link never falls idle.
@@ -45,17 +52,23 @@ def round_trip_s(ways: Ways) -> float:
     return statistics.median(found)
 
 
-def series(ways: Ways, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Does the point's image so many times in a row.
+def series(station: Station, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Does so many images in a row: those of the given names by turns, each read from its file, or, where none are
+    given, the point's, which is at hand.
 
     Returns:
         `total_s` of all, and `steps_s` and `payload_bytes` of one, medians over them.
 
     Raises:
         LinkError: one of them did not come back from the cloud.
+        ValueError: no point was begun.
     """
-    # One name, since it is one image: the emulated device then knows what reading it takes.
-    inputs = (("slice", ways.picture) for _ in range(given["count"]))
+    if (ways := station.current) is None:
+        raise ValueError("no point was begun")
+    named: list[tuple[str, Callable[[], Picture]]] = [
+        (name, partial(read_image, station.path(name))) for name in given.get("images", ())
+    ]
+    inputs = islice(cycle(named or [("slice", ways.picture)]), given["count"])
     start_s = time.perf_counter()
     found = list(infer_series(ways.with_codec(given["codec"]), inputs, given["cut"], in_flight=given["in_flight"]))
     total_s = time.perf_counter() - start_s

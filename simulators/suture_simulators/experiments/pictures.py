@@ -52,8 +52,10 @@ def read_image(path: Path) -> Picture:
     return read_series(_only_series(path))
 
 
-def find_images(chosen: Path, refused: Callable[[InputRefused], None], limit: int = 0) -> tuple[Found, ...]:
-    """What `chosen` holds, each read once; a folder that is one series counts as a volume.
+def find_images(
+    chosen: Path, refused: Callable[[InputRefused], None], limit: int = 0, *, volumes: bool = True
+) -> tuple[Found, ...]:
+    """What `chosen` holds, each read once; a folder that is one series counts as a volume where those are wanted.
 
     Of a folder with more files than `limit`, or than are usually read, some spread evenly over it are read. `refused`
     is told of each that cannot be.
@@ -64,7 +66,7 @@ def find_images(chosen: Path, refused: Callable[[InputRefused], None], limit: in
     if not chosen.exists():
         raise UsageError(f"--images {chosen}: there is no such file or directory")
     found: dict[str, Found] = {}
-    for path in spread(_sources(chosen), max(limit, _READ_MAX)):
+    for path in spread(_sources(chosen, volumes=volumes), max(limit, _READ_MAX)):
         try:
             picture = read_image(path)
         except InputRefused as refusal:
@@ -117,10 +119,10 @@ def spread(items: Sequence[_T], limit: int) -> list[_T]:
     return [items[int(place)] for place in np.linspace(0, len(items) - 1, limit)]
 
 
-def _sources(chosen: Path) -> list[Path]:
+def _sources(chosen: Path, *, volumes: bool) -> list[Path]:
     """Files, and the folders that stand for the series in them."""
-    if chosen.is_file():
-        return [chosen]
+    if not volumes or chosen.is_file():
+        return list(find_inputs([chosen]))
     by_folder: dict[Path, list[Path]] = {}
     for path in find_inputs([chosen]):
         by_folder.setdefault(path.parent, []).append(path)

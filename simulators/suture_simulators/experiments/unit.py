@@ -121,7 +121,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "fleet_begin": lambda station, given, _tell, _emit: fleet_unit.begin(station, given),
     "fleet_run": lambda station, given, _tell, emit: fleet_unit.run(station, given, emit),
     "round_trip": lambda station, _given, _tell, _emit: overhead_unit.round_trip_s(_current(station)),
-    "series": lambda station, given, _tell, _emit: overhead_unit.series(_current(station), given),
+    "series": lambda station, given, _tell, _emit: overhead_unit.series(station, given),
     "stat": lambda station, given, _tell, _emit: overhead_unit.stat(_current(station), given),
     "stream_open": lambda station, given, _tell, _emit: open_stream(station, given),
     "stream": lambda station, given, _tell, emit: run_stream(station, given, emit),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,17 @@ def test_each_network_is_given_the_images_of_its_kind_and_channels(folder: Path)
     assert names(suited(found, COLOUR, 5)) == {"colour"}
     assert names(suited(found, VOLUME, 5)) == {"volume"}
     assert len(suited(found, GREY, 1)) == 1
+
+
+def test_a_series_is_a_volume_to_networks_that_take_one_and_slices_to_others() -> None:
+    data = os.environ.get("SUTURE_DATA")
+    if data is None:
+        pytest.skip("SUTURE_DATA names no folder with dicom/ct_head_series")
+    chosen = Path(data) / "dicom" / "ct_head_series"
+    assert [one.kind for one in find_images(chosen, refuse)] == ["volume"]
+    found = find_images(chosen, refuse, limit=40, volumes=False)
+    assert [one.path for one in found] == sorted(chosen.iterdir())
+    assert len(suited(found, GREY, 40)) == len(found) == 30
 
 
 def test_a_colour_network_takes_grey_images_where_there_are_no_others(folder: Path) -> None:
