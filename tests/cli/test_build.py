@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from suture.commands.build import run_head
+from suture_models.bundle import open_bundle
 from suture_models.calibration import varied_inputs
 from suture_models.manifest import INPUT_CUT, LAST_CUT
 from suture_models.tables import BundleTables
@@ -55,6 +57,16 @@ def test_tables_of_a_vector_are_those_of_what_its_own_head_gives(bundle):
 def test_a_head_for_another_processor_is_not_run(bundle):
     variant = next(v for v in bundle.manifest.variants if v.processor not in ("any", processor_class()))
     assert run_head(bundle, variant, bundle.manifest.cuts[1], []) is None
+
+
+def test_a_head_that_cannot_be_compiled_leaves_the_float_codes_and_says_so(bundle, tmp_path, capsys):
+    copy = shutil.copytree(bundle.path, tmp_path / "copy")
+    damaged = open_bundle(copy)
+    variant = next(v for v in damaged.manifest.variants if v.precision == "int8" and v.processor == processor_class())
+    for artefact in copy.rglob("*.xml"):
+        artefact.write_bytes(b"no model")
+    assert run_head(damaged, variant, damaged.manifest.cuts[1], []) is None
+    assert "float network's codes" in capsys.readouterr().err
 
 
 def test_everybody_may_read_the_manifest_who_may_read_the_program(bundle):

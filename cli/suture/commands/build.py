@@ -101,7 +101,7 @@ def build(
 def run_head(
     bundle: Bundle, variant: Variant, cut: Cut, inputs: Sequence[NDArray[Any]]
 ) -> list[tuple[NDArray[Any], ...]] | None:
-    """What crosses `cut` for each input by the variant's own head; None where its engine or processor is not here."""
+    """What crosses `cut` for each input by the variant's own head; None where that head cannot be run here."""
     from suture_edge.engines.registry import get_engine, load_head
     from suture_partitioner.device import processor_class
 
@@ -111,6 +111,10 @@ def run_head(
         with contextlib.closing(load_head(get_engine(variant.engine), bundle, variant, cut)) as head:
             return [head.run(one) for one in inputs]
     except CapabilityMissing:
+        return None
+    except BundleError as error:
+        console = stderr_console()
+        console.print(f"codec tables take the float network's codes instead: {error}", markup=False, soft_wrap=True)
         return None
 
 

@@ -38,7 +38,7 @@ SIZES_BYTES: Final = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 IDLE_S: Final = 5.0
 LOSS: Final = 0.01
 SLICES: Final = 40
-#: So many times the samples on a line that loses packets: whether one is lost is chance, and half of the images lose one.
+#: So many times the samples where packets are lost: whether one is, is chance, and half of the images lose one.
 _LOSSY_TIMES: Final = 3
 #: A cut whose samples took so long together gets no further ones at a point, once it has `_SAMPLES_MIN`.
 _ARM_BUDGET_S: Final = 8.0
