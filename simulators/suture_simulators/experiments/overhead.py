@@ -221,15 +221,10 @@ def _series(point: Point, bench: Bench, record: Record, settings: Settings) -> M
 
 def _alike(point: Point, settings: Settings) -> list[str]:
     """The images that may be slices of one series: those whose files are about as large as the point's."""
-
-    def size(name: str) -> int:
-        return settings.images[name].stat().st_size
-
-    return [
-        name
-        for name in settings.images_of(point.network)
-        if abs(size(name) / size(point.image) - 1) <= _ALIKE and settings.images[name].is_file()
-    ] or [point.image]
+    if not settings.images[point.image].is_file():
+        return [point.image]
+    sizes = {name: settings.images[name].stat().st_size for name in settings.images_of(point.network)}
+    return [name for name, size in sizes.items() if abs(size / sizes[point.image] - 1) <= _ALIKE]
 
 
 def _balanced(point: Point, bench: Bench) -> tuple[Cut, float]:
