@@ -62,7 +62,15 @@ class Resampled:
 
 
 def share_interval(values: Sequence[float], patients: Sequence[str], *, seed: int) -> Interval:
-    """The mean of values between 0 and 1 and its interval by resampling patients."""
+    """The mean of values between 0 and 1 and its interval by resampling patients.
+
+    Where all are 0, or all 1, resamples have nothing to vary: then Clopper and Pearson's exact interval (Biometrika,
+    1934) for as many patients.
+    """
+    if len(set(values)) == 1 and values[0] in (0, 1):
+        margin = 1 - ((1 - CONFIDENCE) / 2) ** (1 / len(set(patients)))
+        value = float(values[0])
+        return Interval(value=value, low=max(value - margin, 0.0), high=min(value + margin, 1.0))
     weights_RN = drawn_weights(patients, seed=seed, resamples=RESAMPLES)
     values_N = np.asarray(values, dtype=np.float64)
     means_R = weights_RN @ values_N / weights_RN.sum(axis=1)

@@ -135,7 +135,8 @@ _DEFINITIONS = (
     "AUC is over all images of the run, whose folders are named after the network's labels; its loss is against the "
     "float network on the same images, its interval the 2.5th to 97.5th percentile of 2000 resamples of whole patients "
     "(as far as file names tell them), the same for every way. Without such folders, or with other than two labels, "
-    "the share of answers that are not the float network's own.",
+    "the share of answers that are not the float network's own, its interval likewise, or Clopper and Pearson's where "
+    "none or each of them is.",
     "Pictures are as small as the formats make them: JPEG with Huffman tables of its own, WebP at its slowest, each "
     "also at half the side and enlarged again. An image that came as a JPEG survives that quality unchanged.",
     f"Narrow points are chosen by size alone, never by their loss on these images: at each cut the widest codes "

@@ -91,3 +91,14 @@ def test_a_share_and_its_interval() -> None:
     found = share_interval([1.0] * 12 + [0.0] * 108, EACH, seed=1)
     assert found.value == pytest.approx(0.1)
     assert 0.03 < (found.low or 0) < 0.1 < (found.high or 0) < 0.18
+
+
+def test_a_share_that_nothing_varies_has_the_exact_interval() -> None:
+    patients = [str(image // 2) for image in range(120)]
+    none, each = (share_interval([value] * 120, patients, seed=1) for value in (0.0, 1.0))
+    assert (none.value, none.low) == (0.0, 0.0)
+    # Were it more often than that, 60 patients without one would be a chance of less than 2.5 %.
+    assert none.high is not None
+    assert (1 - none.high) ** 60 == pytest.approx(0.025)
+    assert (each.value, each.high) == (1.0, 1.0)
+    assert each.low == pytest.approx(1 - none.high)
