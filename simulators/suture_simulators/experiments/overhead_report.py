@@ -55,8 +55,9 @@ _DEFINITIONS = (
     "packets are lost at random each way; the median over payloads counts.",
     "Series: the rate is set so that one image's codes take as long as the slower of head and tail. Slowest stage: "
     "reading and preprocessing; head and encoding; the codes at the line's rate; decoding and tail; each as the median "
-    "of the images that were done one by one. The pipeline's start and end, when not all stages have work, count. On "
-    "an emulated device each image takes as long to read as the median one.",
+    "of the images that were done one by one. In the series they share this machine's cores, which slows them. The "
+    "pipeline's start and end, when not all stages have work, count. On an emulated device each image takes as long to "
+    "read as the median one.",
     "STAT: an urgent image of one size while routine images of the largest size saturate the uplink, against the same "
     "on an idle link. Untuned: on a connection whose sockets are as the system makes them. stat_link_used is the share "
     "of the line that the routine payloads took in either, urgent images between them.",
@@ -93,13 +94,14 @@ def _stat_rows(results: Results) -> Iterator[tuple[str, ...]]:
 def _series_rows(results: Results) -> Iterator[tuple[str, ...]]:
     for line in pipelines(results):
         stages = ", ".join(f"{name} {format_time(took_s)}" for name, took_s in line.stages_s.items())
+        together = f"the slowest of them {format_time(line.slowest_together_s)} in the series"
         alone = f"one by one {format_time(line.alone_s)} each; ratio by filling alone {line.filling:.3f}"
         slowest_s = max(line.stages_s.values())
         yield (
             *_place(line.point)[:2],
             f"{line.rate_bps / 1e6:.2f}",
             format_time(line.point.rtt_s),
-            f"cut {line.cut}, {line.slices} images: {stages}; {alone}",
+            f"cut {line.cut}, {line.slices} images: {stages}; {together}; {alone}",
             "",
             format_time(line.series_s),
             format_time(slowest_s),

@@ -42,13 +42,15 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pipeline:
-    """A series at one point; times are of one image, medians over the turns."""
+    """A series at one point; times are of one image, medians over the turns; stages as they took one by one, and the
+    slowest of them as it took in the series, where stages share this machine's cores."""
 
     point: Point
     cut: str
     slices: int
     rate_bps: float
     stages_s: dict[str, float]
+    slowest_together_s: float
     alone_s: float
     series_s: float
 
@@ -163,22 +165,26 @@ def _cell(record: PointRecord, cut: str, samples: Sequence[Sample]) -> Cell:
 def _pipeline(results: Results, record: PointRecord) -> Pipeline:
     arms = dict(_by_arm(results, record.point))
     slices, rate_bps = record.notes["slices"], record.notes["rate_bps"]
-    alone = arms["one_by_one"]
-
-    def median(*steps: str) -> float:
-        return statistics.median(sum(sample.steps_s[step] for step in steps) for sample in alone)
-
+    alone, together = arms["one_by_one"], arms["pipeline"]
     return Pipeline(
         point=record.point,
         cut=record.notes["cut"],
         slices=slices,
         rate_bps=rate_bps,
-        stages_s={
-            "reading": median("preprocess"),
-            "head": median("head", "encode"),
-            "wire": 8 * alone[0].payload_bytes / (rate_bps * TCP_PAYLOAD_SHARE),
-            "tail": median("decode", "tail"),
-        },
+        stages_s=_stages_s(alone, rate_bps),
+        slowest_together_s=max(_stages_s(together, rate_bps).values()),
         alone_s=statistics.median(sample.total_s for sample in alone) / slices,
-        series_s=statistics.median(sample.total_s for sample in arms["pipeline"]) / slices,
+        series_s=statistics.median(sample.total_s for sample in together) / slices,
     )
+
+
+def _stages_s(samples: Sequence[Sample], rate_bps: float) -> dict[str, float]:
+    def median(*steps: str) -> float:
+        return statistics.median(sum(sample.steps_s[step] for step in steps) for sample in samples)
+
+    return {
+        "reading": median("preprocess"),
+        "head": median("head", "encode"),
+        "wire": 8 * samples[0].payload_bytes / (rate_bps * TCP_PAYLOAD_SHARE),
+        "tail": median("decode", "tail"),
+    }

@@ -12,7 +12,7 @@ from suture_models.manifest import INPUT_CUT, LAST_CUT
 from suture_protocol.errors import CapabilityMissing
 from suture_simulators.experiments.overhead import Overhead, sized_cuts
 from suture_simulators.experiments.overhead_report import sections, table
-from suture_simulators.experiments.overhead_scores import figures
+from suture_simulators.experiments.overhead_scores import figures, pipelines
 from suture_simulators.experiments.types import Point, PointRecord, Results, Sample, Settings, device_of
 from suture_simulators.link_profile import TCP_PAYLOAD_SHARE
 from tests.processes import CHESTS, Command
@@ -84,11 +84,13 @@ def test_idle_counts_by_its_worst_and_lossy_by_its_median() -> None:
 def test_a_series_is_held_against_its_slowest_stage() -> None:
     where = point(RATE_BPS, rtt_s=0.04, scenario="series")
     rate_bps = 8e5 / (0.06 * TCP_PAYLOAD_SHARE)  # 60 ms on the wire; reading takes 50, the head 20, the tail 30
-    samples = [single(where, "one_by_one", 10 * 0.2), single(where, "pipeline", 10 * 0.066)]
+    samples = [single(where, "one_by_one", 10 * 0.2), single(where, "pipeline", 10 * 0.066, head=0.063)]
     notes = {"cut": "relu", "slices": 10, "rate_bps": rate_bps}
     made = figures(results({where: samples}, notes))
     assert made["series_slice_vs_slowest_stage"] == pytest.approx(1.1)
     assert made["series_speedup"] == pytest.approx(0.2 / 0.066)
+    (line,) = pipelines(results({where: samples}, notes))
+    assert line.slowest_together_s == pytest.approx(0.063)
 
 
 def test_cuts_span_the_sizes_and_never_are_the_last(pneumonia_bundle: Bundle) -> None:
