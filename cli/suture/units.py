@@ -26,6 +26,10 @@ ENGINES_HELP = (
 )
 PRECISIONS_HELP = "int8, f32, or auto: both, so that the plan takes the faster one at each cut."
 OBJECTIVE_HELP = "What the plan makes small: latency, latency_quantile, throughput, energy or cloud."
+CODEC_HELP = (
+    "Force a codec: raw, zstd, jpegls, lossless-fast or lossless-small; or a lossy one: jpeg, narrow@1 (an operating "
+    "point of the bundle) or zstd@4 (bits)."
+)
 BUDGET_HELP = (
     "Narrowed codes may change the answer of this share of calibration inputs, e.g. 1%; without: no such codes."
 )

@@ -12,6 +12,7 @@ import typer
 from suture.console import examples, stderr_console, stdout_console, write_json
 from suture.units import (
     BUDGET_HELP,
+    CODEC_HELP,
     ENGINES_HELP,
     FACTOR_HELP,
     MEMORY_HELP,
@@ -62,9 +63,7 @@ def infer(
     cut: Annotated[
         str, typer.Option(metavar="auto|0|last|ID", help="Where to cut; `suture inspect` lists the ids.")
     ] = ("auto"),
-    codec: Annotated[
-        str | None, typer.Option(help="Force a codec: zstd, jpegls, raw, jpeg or zstd@4 (the last two lossy).")
-    ] = None,
+    codec: Annotated[str | None, typer.Option(help=CODEC_HELP)] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
     device_factor: Annotated[str | None, typer.Option(metavar="FACTOR|BOARD", help=FACTOR_HELP)] = None,
     privacy_floor: Annotated[str | None, typer.Option(metavar="CUT", help="No shallower cut than this.")] = None,
