@@ -111,7 +111,7 @@ class Agent:
         sha256 = hashlib.sha256(data).hexdigest()
         if look(path) != found or self._results.has_content(found, sha256):
             return None, ""  # it changed meanwhile and will be found again, or it was only touched
-        stem = self._results.path_for(path).name.removesuffix(".json")
+        stem = self._results.stem_for(path)
         try:
             return self._unit.infer(str(path), lambda: read_input(data, str(path)), self._cut, stem=stem), sha256
         except SutureError as error:

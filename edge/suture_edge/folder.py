@@ -105,6 +105,10 @@ class ResultFolder:
         relative = path.relative_to(self._inbox)
         return self.folder / relative.parent / f"{relative.name}.json"
 
+    def stem_for(self, path: Path) -> str:
+        """What the names of an input's other results begin with, within this folder: beside its JSON file."""
+        return str(self.path_for(path).relative_to(self.folder).with_suffix(""))
+
     def has(self, found: Found) -> bool:
         """Whether the file, as it is, was done, going by its size and time."""
         if self._done.get(found.path) == found:

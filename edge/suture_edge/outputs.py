@@ -21,7 +21,7 @@ def readable(outputs: Mapping[str, NDArray[Any]], spec: NetworkSpec, stem: str, 
     Args:
         outputs: The network's outputs by name, batch axis 1.
         spec: What they mean.
-        stem: The input's name, for files.
+        stem: The input's name, for files; may name a folder within `out`.
         out: Directory for files, or None for none.
     """
     first = next(iter(outputs.values()))
@@ -45,8 +45,11 @@ def _mask(mask_NCHW: NDArray[Any], stem: str, out: Path | None) -> dict[str, Any
     if out is not None:
         from PIL import Image
 
-        out.mkdir(parents=True, exist_ok=True)
         path = out / f"{stem}_mask.png"
-        Image.fromarray(inside.astype(np.uint8) * 255).save(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A reader sees the mask before or this one, never half of it.
+        part = path.with_name(f".{path.name}.part")
+        Image.fromarray(inside.astype(np.uint8) * 255).save(part, format="PNG")
+        part.replace(path)
         found["mask"] = str(path)
     return found
