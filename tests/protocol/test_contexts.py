@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suture_protocol.codecs.contexts import decode_codes, decode_points, encode_codes, encode_points
-from suture_protocol.codecs.maps import codes_of, grid_of, passes, points_of, tiled, tiled_shape, untiled
+from suture_protocol.codecs.maps import MOST_POINTS, codes_of, grid_of, passes, points_of, tiled, tiled_shape, untiled
 from suture_protocol.codecs.small import LosslessSmallCodec, entropy_bytes
 from suture_protocol.codecs.steps import last_symbols, to_codes, to_symbols
 from suture_protocol.codecs.tables import NO_STEP, ChannelSteps, ContextTables, TensorTables
@@ -193,3 +193,16 @@ def test_codes_in_steps_come_back_within_half_a_step_and_the_centre_as_it_was(st
     assert symbols[-1, 0] == last_symbols(channels)[0]
     if step == NO_STEP:
         assert (back == centre).all()
+
+
+def test_a_long_pass_is_cut_and_a_walk_over_a_large_grid_is_not_kept():
+    grid = (300, 400)
+    walk = passes(*grid)
+    assert not isinstance(walk, tuple)
+    found = list(walk)
+    assert max(one.at.size for one in found) == MOST_POINTS
+    np.testing.assert_array_equal(np.sort(np.concatenate([one.at for one in found])), np.arange(300 * 400))
+    codes = gentle((1, 2, *grid))
+    np.testing.assert_array_equal(decode_codes(encode_codes(codes, contexts(2)), codes.shape, contexts(2)), codes)
+    assert isinstance(passes(56, 56), tuple)
+    assert passes(56, 56) is passes(56, 56)

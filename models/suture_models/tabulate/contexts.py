@@ -115,7 +115,7 @@ def _rows(
     rng: np.random.Generator,
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Per input the channels drawn and their rows: context x 256 + code at each point, at most `most` codes in all."""
-    walk = passes(*grid)
+    walk = tuple(passes(*grid))
     at = np.concatenate([one.at for one in walk])
     for points_PC in points:
         count, channels = points_PC.shape

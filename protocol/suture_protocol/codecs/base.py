@@ -84,7 +84,7 @@ class Codec(ABC):
     def decode(self, payload: bytes | memoryview, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         """The array that was coded, of exactly `shape` and `dtype`.
 
-        It takes memory in proportion to that, at most 16 times as much and a constant, whatever the payload claims.
+        It takes memory in proportion to that, at most 16 times as much and 4 MiB, whatever the payload claims.
 
         Raises:
             CodecError: the payload is damaged or is of another shape.

@@ -67,7 +67,7 @@ def encode_points(points_PC: NDArray[np.uint8], grid: tuple[int, int], tables: C
     """
     import constriction
 
-    walk = passes(*grid)
+    walk = tuple(passes(*grid))
     contexts = [contexts_of(points_PC, one, tables) for one in walk]
     classes = _best_classes(points_PC, walk, contexts, tables)
     encoder = constriction.stream.queue.RangeEncoder()

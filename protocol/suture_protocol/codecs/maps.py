@@ -11,6 +11,7 @@ walk row by row; and all points of a pass can be looked up at once, which Python
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -20,6 +21,11 @@ from numpy.typing import NDArray
 
 #: Spacing of the coarse lattice: a 64th of the points have no known neighbours.
 _COARSEST: Final = 8
+#: Points of a pass, at most: a longer one is cut, which bounds what is worked out for each point, some 100 bytes.
+MOST_POINTS: Final = 1 << 15
+#: Grids up to which walks are kept, many and few of them: 40 bytes for each point, 32 MB in all.
+_MANY_KEPT: Final = 1 << 14
+_FEW_KEPT: Final = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -58,41 +64,65 @@ def codes_of(points_PC: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return points_PC.reshape(shape)
 
 
-@lru_cache(maxsize=32)
-def passes(height: int, width: int) -> tuple[Pass, ...]:
-    """The walk over a grid: each point is in exactly one pass, its neighbours in earlier ones."""
+def passes(height: int, width: int) -> Iterable[Pass]:
+    """The walk over a grid: each point is in exactly one pass, its neighbours in earlier ones.
+
+    The walk over a small grid is kept; that over a large one is made anew, pass by pass, for it takes several times the
+    memory of the codes where channels are few.
+    """
+    points = height * width
+    if points <= _MANY_KEPT:
+        return _one_of_many(height, width)
+    return _one_of_few(height, width) if points <= _FEW_KEPT else _walk(height, width)
+
+
+def _walk(height: int, width: int) -> Iterator[Pass]:
     spacing = 1
     while spacing < _COARSEST and 2 * spacing < max(height, width):
         spacing *= 2
     rows, columns = np.arange(height), np.arange(width)
-    found = [Pass(at=_points(rows[::spacing], columns[::spacing], width)[0], around=None)]
+    for at in _parts([_points(rows[::spacing], columns[::spacing], width)]):
+        yield Pass(at=at, around=None)
     while spacing > 1:
         half = spacing // 2
         middle = _points(rows[half::spacing], columns[half::spacing], width)
-        found.append(_pass([middle], ((-half, -half), (-half, half), (half, -half), (half, half)), height, width))
+        for at in _parts([middle]):
+            yield _pass(at, ((-half, -half), (-half, half), (half, -half), (half, half)), height, width)
         sides = [
             _points(rows[::spacing], columns[half::spacing], width),
             _points(rows[half::spacing], columns[::spacing], width),
         ]
-        found.append(_pass(sides, ((0, -half), (0, half), (-half, 0), (half, 0)), height, width))
+        for at in _parts(sides):
+            yield _pass(at, ((0, -half), (0, half), (-half, 0), (half, 0)), height, width)
         spacing = half
-    return tuple(one for one in found if one.at.size)
 
 
-def _points(rows: NDArray[Any], columns: NDArray[Any], width: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Place, row and column of each point of a lattice."""
-    row, column = (axis.ravel() for axis in np.meshgrid(rows, columns, indexing="ij"))
-    return row * width + column, row, column
+@lru_cache(maxsize=32)
+def _one_of_many(height: int, width: int) -> tuple[Pass, ...]:
+    return tuple(_walk(height, width))
 
 
-def _pass(
-    lattices: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]],
-    steps: tuple[tuple[int, int], ...],
-    height: int,
-    width: int,
-) -> Pass:
-    """Points of the lattices with their neighbours; one that would lie outside is replaced by that across."""
-    at, row, column = (np.concatenate(parts) for parts in zip(*lattices, strict=True))
+@lru_cache(maxsize=4)
+def _one_of_few(height: int, width: int) -> tuple[Pass, ...]:
+    return tuple(_walk(height, width))
+
+
+def _points(rows: NDArray[Any], columns: NDArray[Any], width: int) -> NDArray[np.int32]:
+    """The places of a lattice's points, row by row."""
+    places: NDArray[np.int32] = (rows[:, None] * width + columns[None, :]).astype(np.int32).ravel()
+    return places
+
+
+def _parts(lattices: list[NDArray[np.int32]]) -> Iterator[NDArray[np.intp]]:
+    """The places of all lattices, one behind the other, in parts that are not too long; none where there is none."""
+    places = lattices[0] if len(lattices) == 1 else np.concatenate(lattices)
+    for first in range(0, places.size, MOST_POINTS):
+        yield places[first : first + MOST_POINTS].astype(np.intp)
+
+
+def _pass(at: NDArray[np.intp], steps: tuple[tuple[int, int], ...], height: int, width: int) -> Pass:
+    """Points with their neighbours; one that would lie outside is replaced by that across."""
+    row, column = np.divmod(at, width)
     around = np.empty((len(steps), at.size), np.intp)
     for place, (down, right) in enumerate(steps):
         y, x = _inside(row, down, height), _inside(column, right, width)
