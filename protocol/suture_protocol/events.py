@@ -181,7 +181,7 @@ class Result:
     """Cloud, answers a request: the outputs and where the time went.
 
     `receive_s` is from Start's arrival to the last byte's, `server_s` from there to this message. `load` is the cloud's
-    at that moment, without this request; None from a cloud that does not report it.
+    at that moment, this request among those open; None from a cloud that does not report it.
     """
 
     request_id: int

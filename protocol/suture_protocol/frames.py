@@ -144,7 +144,7 @@ def _start_in(wire: wire_pb2.Start) -> Start:
         cut_id=wire.cut_id,
         variant_id=wire.variant_id,
         codec=wire.codec,
-        codec_config=dict(wire.codec_config),
+        codec_config=_config_in(wire),
         tensors=tuple(
             TensorHeader(
                 shape=tuple(_few(t.shape, limits.MAX_AXES, "axes")), dtype=t.dtype, payload_bytes=t.payload_bytes
@@ -156,6 +156,12 @@ def _start_in(wire: wire_pb2.Start) -> Start:
         upload_offset=wire.upload_offset,
         study_key=wire.study_key,
     )
+
+
+def _config_in(wire: wire_pb2.Start) -> dict[str, str]:
+    if (size := len(wire.codec_config)) > limits.MAX_CODEC_CONFIG:
+        raise ValueError(f"{size} entries in the codec's configuration, allowed are {limits.MAX_CODEC_CONFIG}")
+    return dict(wire.codec_config)
 
 
 def _chunk_out(event: Chunk) -> wire_pb2.Chunk:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -153,3 +154,17 @@ def test_outputs_survive_the_wire_whatever_their_layout(dtype):
     received = from_result(decode(encode(sent)))["y"]
     assert received.dtype == np.dtype(dtype).newbyteorder("=")
     np.testing.assert_array_equal(received, array)
+
+
+def test_a_start_with_very_many_settings_is_refused_before_they_are_copied():
+    wire = wire_pb2.Frame.FromString(encode(start()))
+    wire.start.codec_config.update({str(number): "" for number in range(100_000)})
+    data = wire.SerializeToString()
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="allowed are 16"):
+            decode(data)
+        (_, peak_bytes) = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 1_000_000

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 DEFAULT_QUALITY = 95
 #: libjpeg's own bound, in pixels.
 _MAX_SIDE = 65_500
+#: Markers (T.81, table B.1): the byte before each, start of scan, and those that no segment follows.
+_MARKER = 0xFF
+_SOS = 0xDA
+_STANDALONE = frozenset((0x00, 0x01, *range(0xD0, 0xDA)))
 _MODES = {1: "L", 3: "RGB"}
 
 
@@ -67,8 +71,9 @@ class JpegCodec(Codec):
             found = f"{image.mode} {image.size[0]} x {image.size[1]}"
             raise CodecError(f"JPEG is {found}, the tensor's header says {_MODES[channels]} {width} x {height}")
         if "progressive" in image.info:
-            # Each of its scans may pass over the whole picture: a few KB can cost minutes.
             raise CodecError("JPEG is progressive; only sequential ones are accepted")
+        if _channels_of_first_scan(payload) != channels:
+            raise CodecError("JPEG has its channels in several scans; only those with all in one are accepted")
         return np.ascontiguousarray(image_planes(_pixels(image)))
 
 
@@ -80,6 +85,26 @@ def _open(payload: bytes | memoryview) -> JpegImageFile:
         return JpegImageFile(BytesIO(payload))
     except (SyntaxError, OSError, ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
         raise CodecError(f"JPEG header is damaged: {error}") from error
+
+
+def _channels_of_first_scan(payload: bytes | memoryview) -> int:
+    """How many channels the first scan holds; 0 where none is found.
+
+    Of a file that is not progressive and has them all in its first scan libjpeg reads no other. Each scan may pass over
+    the whole picture, so that else a few KB could cost minutes.
+    """
+    at = 2  # behind SOI
+    while at + 5 <= len(payload) and payload[at] == _MARKER:
+        code = payload[at + 1]
+        if code == _MARKER:  # fill
+            at += 1
+        elif code == _SOS:
+            return payload[at + 4]
+        elif code in _STANDALONE:
+            return 0
+        else:
+            at += 2 + int.from_bytes(payload[at + 2 : at + 4], "big")
+    return 0
 
 
 def _pixels(image: JpegImageFile) -> NDArray[np.uint8]:
