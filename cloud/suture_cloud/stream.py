@@ -212,15 +212,14 @@ class Stream:
         request.task = asyncio.create_task(answering)
         self._answers.add(request.task)
         request.task.add_done_callback(self._answered)
+        # Not before its answer is written: a peer that reads none must not make this side keep more of them, and the
+        # session has what came of a payload until then. Not in the task, which may be cancelled before it begins.
+        request.task.add_done_callback(lambda _task: self._open.free(request))
 
     async def _answer(self, request_id: int, request: OpenRequest, payload: memoryview) -> None:
-        try:
-            event = await self._result(request_id, request, payload)
-            self._open.answered(request_id)
-            await self._send_answer(event, request_id)
-        finally:
-            # Not before it is written: a peer that reads no answers must not make this side keep more of them.
-            self._open.free(request)
+        event = await self._result(request_id, request, payload)
+        self._open.answered(request_id)
+        await self._send_answer(event, request_id)
 
     async def _result(self, request_id: int, request: OpenRequest, payload: memoryview) -> Event:
         run = self._services.dispatcher.run

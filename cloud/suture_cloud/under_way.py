@@ -41,7 +41,8 @@ class OpenRequests:
 
     Args:
         budget: What they may hold, shared with other sessions.
-        expired: Told the id of a request whose deadline passes while its payload is on its way; it is free by then.
+        expired: Told of a request, with its id, whose deadline passes while its payload is on its way. It is taken
+            out by then; to be freed when the bytes that came of it are gone.
     """
 
     def __init__(self, budget: Budget, expired: Callable[[OpenRequest, int], None]) -> None:
@@ -105,5 +106,5 @@ class OpenRequests:
         request = self._open.get(request_id)
         # Once the payload is there, the dispatcher sees to it.
         if request is not None and request.task is None:
-            self.give_up(request_id)
+            self.answered(request_id)
             self._expired(request, request_id)

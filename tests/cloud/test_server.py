@@ -16,9 +16,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from PIL import Image
 
 from suture_cloud.admission import Admitted
+from suture_cloud.budget import Budget
 from suture_cloud.decoding import decode as decode_payload
+from suture_cloud.dispatch import Dispatcher
 from suture_cloud.executor import TailRequest
+from suture_cloud.holdings import Holdings
 from suture_cloud.server import serve
+from suture_cloud.stream import Services, Stream
 from suture_cloud.under_way import ARRIVALS_KEPT
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
@@ -527,3 +531,64 @@ def test_requests_of_one_cut_run_as_a_batch_where_that_is_allowed(bundle):
         for waiting, (_, expected) in zip(pending, requests, strict=True):
             np.testing.assert_array_equal(waiting.wait(10).outputs["score"], expected)
         assert [len(batch) for batch in cloud.executor.ran] == [1, 3, 1]
+
+
+def test_memory_of_an_expired_upload_is_not_free_while_a_peer_that_reads_nothing_keeps_it(bundle):
+    request = wide_request(bundle, deadline_s=0.05)
+
+    async def check() -> None:
+        budget = Budget(1 << 20)
+        services = Services(
+            holdings=Holdings([bundle]),
+            dispatcher=Dispatcher(NumpyExecutor()),
+            budget=budget,
+            software="suture test",
+            device="cpu",
+            allow_files=False,
+        )
+        # The answer to the ping is never taken, so that nothing behind it can be written.
+        frames, reads = [HELLO, *_raw(request), encode(Ping(nonce=1))], asyncio.Event()
+        written: list[bytes] = []
+
+        async def read() -> bytes | None:
+            if frames:
+                return frames.pop(0)
+            await asyncio.Event().wait()
+            return None
+
+        async def write(frame: bytes) -> None:
+            if written:
+                await reads.wait()
+            written.append(frame)
+
+        stream = Stream(services, "a peer", read, write)
+        running = asyncio.create_task(stream.run())
+        while not stream.open_requests:
+            await asyncio.sleep(0.01)
+        while stream.open_requests:
+            await asyncio.sleep(0.01)
+        assert budget.used_bytes >= stream._session.held_bytes > 0
+        reads.set()
+        while budget.used_bytes:
+            await asyncio.sleep(0.01)
+        assert stream._session.held_bytes == 0
+        assert decode(written[-1]).code == "deadline"
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize(("limit_bytes", "beside"), [(0, True), (1 << 20, False)])
+def test_what_takes_long_to_copy_is_not_copied_on_the_event_loop(cloud, edge, bundle, monkeypatch, limit_bytes, beside):
+    threads: list[str] = []
+
+    def decode_noted(admitted: Admitted, payload: memoryview) -> TailRequest:
+        threads.append(threading.current_thread().name)
+        return decode_payload(admitted, payload)
+
+    monkeypatch.setattr("suture_cloud.dispatch.decode", decode_noted)
+    monkeypatch.setattr("suture_cloud.dispatch._COPIED_BYTES", limit_bytes)
+    edge.infer(mid_request(bundle, codec="raw")[0])
+    (name,) = threads
+    assert name.startswith("suture-decode") == beside
