@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -25,11 +25,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FinishedAlone:
-    """What the unit's own last cut gave; begun at `began_s` on `time.perf_counter`'s clock, and how long it took."""
+    """What the unit's own last cut gave; begun at `began_s` on `time.perf_counter`'s clock, and how long it took.
+
+    `instead` is what the cloud answered, or how the path failed, meanwhile; None where nothing came.
+    """
 
     outputs: tuple[NDArray[Any], ...]
     began_s: float
     head_s: float
+    instead: SutureError | None = None
 
     def steps(self, preprocess_s: float, *, lost_s: float) -> Steps:
         """Where the image's time went; what was lost on the link before counts as transfer."""
@@ -42,6 +46,10 @@ class FinishedAlone:
             decode_s=0.0,
             tail_s=0.0,
         )
+
+
+class _Overtaken(LinkError):
+    """The unit was faster."""
 
 
 def first_of(
@@ -73,15 +81,16 @@ def first_of(
             _log.warning("finishing alone failed: %s", error)
             return
         finished.append(FinishedAlone(outputs=outputs, began_s=began_s, head_s=time.perf_counter() - began_s))
-        pending.fail(LinkError("the unit was faster"))  # wakes who waits below, unless the answer has just come
+        pending.fail(_Overtaken())  # wakes who waits below, unless the answer has just come
 
     worker = threading.Thread(target=alone, name="suture-alone")
     worker.start()
     try:
         return pending.wait(max(timeout_s + asked_s - time.perf_counter(), 0.0))
-    except SutureError:
+    except SutureError as error:
         worker.join()
         if not finished:
             raise
+        instead = None if isinstance(error, _Overtaken) else error
     pending.cancel()
-    return finished[0]
+    return replace(finished[0], instead=instead)

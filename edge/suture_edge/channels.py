@@ -33,13 +33,13 @@ CHANNEL_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
 #: What `CHANNEL_OPTIONS` has under this name, and the numbers that channels of their own may add to it.
 _MARK_OPTION: Final = "grpc.keepalive_timeout_ms"
 _MARKS: Final = 5_000
-_made = itertools.count(1)
+_made = itertools.count()
 
 
 def marked_options() -> tuple[int, list[tuple[str, int]]]:
     """Options of a channel whose socket `suture_edge.sockets` can find, and the mark to find it by."""
     options = dict(CHANNEL_OPTIONS)
-    options[_MARK_OPTION] += next(_made) % _MARKS
+    options[_MARK_OPTION] += 1 + next(_made) % (_MARKS - 1)  # never 0: that is every other channel's
     return options[_MARK_OPTION], list(options.items())
 
 

@@ -31,7 +31,7 @@ from suture_partitioner.types import Choice, Correction, LinkEstimate, Plan, Pro
 from suture_protocol.errors import LinkError, PlanError
 from suture_protocol.events import Priority
 
-#: How long the first plan waits for the cloud to finish measuring its tails.
+#: How long units wait, once, for the cloud to finish measuring its tails; after that each plan asks without waiting.
 PROFILE_WAIT_S: Final = 20.0
 #: An image that leaves the link unused has it measured, unless something used it during the last so many seconds.
 PROBE_AFTER_S: Final = 0.4
@@ -82,6 +82,7 @@ class Planning:
         self._heard_s = self._probed_s = self._loaded_s = float("-inf")
         self._used_s = float("-inf")
         self._kept_s = time.monotonic()
+        self._profile_by_s: float | None = None
 
     @property
     def ready(self) -> bool:
@@ -244,7 +245,8 @@ class Planning:
         if self._cloud is None:
             return None
         self._cloud.ensure_connected()
-        until_s = time.monotonic() + PROFILE_WAIT_S
+        if self._profile_by_s is None:
+            self._profile_by_s = time.monotonic() + PROFILE_WAIT_S
         while True:
             found = self._cloud.fetch_profile(self._bundle.digest)
             if found.ready:
@@ -252,9 +254,10 @@ class Planning:
                     return profile_from_json(found.profile_json, f"the profile of the cloud at {self._cloud.address}")
                 except ValueError as error:
                     raise LinkError(str(error)) from error
-            if time.monotonic() > until_s:
+            if time.monotonic() > self._profile_by_s:
                 raise LinkError(
-                    f"the cloud at {self._cloud.address} has not measured its tails within {PROFILE_WAIT_S:.0f} s"
+                    f"the cloud at {self._cloud.address} has not measured its tails within {PROFILE_WAIT_S:.0f} s; "
+                    "its log says why"
                 )
             time.sleep(0.1)
 

@@ -20,6 +20,7 @@ import itertools
 import logging
 import os
 import socket
+import stat
 import struct
 import threading
 from collections.abc import Iterator
@@ -191,14 +192,17 @@ def _descriptors() -> list[int]:
 
 
 def _copy(descriptor: int, mark: int) -> socket.socket | None:
-    # A descriptor may be closed, or be something else, by the time it is looked at.
+    # A descriptor may be closed, or be something else, by the time it is looked at. Of a file none is copied: closing
+    # the copy would drop the locks that this process has on it (fcntl(2)), and SQLite's databases have such.
     try:
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return None
         copy = os.dup(descriptor)
     except OSError:
         return None
     try:
         connection = socket.socket(fileno=copy)
-    except OSError:  # a file, a pipe
+    except OSError:  # no socket any more
         os.close(copy)
         return None
     if _has_mark(connection, mark):

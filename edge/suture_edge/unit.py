@@ -172,7 +172,10 @@ class Unit:
         if isinstance(landed, FinishedAlone):
             address = "" if self.cloud is None else f" at {self.cloud.address}"
             waited = format_time(landed.began_s - flight.sent_at_s)
-            return self._finished(flight.work, landed, f"no answer from the cloud{address} in {waited}")
+            note = f"no answer from the cloud{address} in {waited}"
+            if landed.instead is not None:
+                note += f"; then: {landed.instead}"
+            return self._finished(flight.work, landed, note)
         result, steps = landed
         crossed = {"codec": flight.codec, "payload_bytes": result.payload_bytes, "engine": flight.engine}
         return self._recorder.record(flight.work, flight.cut, steps, result.outputs, where="cloud", **crossed)

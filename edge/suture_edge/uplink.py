@@ -118,7 +118,7 @@ class Uplink:
     def _sent(self, work: Work, cut: str) -> Flight | None:
         if self._cloud.welcome is None or (cut == AUTO and not self._planning.ready):
             self._reach.ensure()
-        choice = self._planning.choose([work.image], work.preprocess_s) if cut == AUTO else None
+        choice = self._choose(work) if cut == AUTO else None
         chosen_id = cut if choice is None else choice.cut_id
         if chosen_id == LAST_CUT:
             self._reach.nudge()  # its heartbeat shows when the link would make another choice better
@@ -154,7 +154,7 @@ class Uplink:
         was_there = flight.pending.done
         hurried = flight.choice is not None and self._flying == 1 and self._settings.objective in _HURRIED
         self._flying -= 1
-        timeout_s = self._settings.timeout_s
+        timeout_s = self._left_s(flight)
         try:
             if hurried and alone is not None:
                 patience_s = partial(self._patience_s, flight)
@@ -166,7 +166,8 @@ class Uplink:
             self._failed(flight)
             raise
         if isinstance(found, FinishedAlone):
-            self._gave_up(flight)
+            if found.instead is None or isinstance(found.instead, LinkError):  # a refusal has passed the link
+                self._gave_up(flight)
             return found
         away_s = (flight.pending.settled_at_s if was_there else time.perf_counter()) - flight.sent_at_s
         self._reach.succeeded()
@@ -185,6 +186,13 @@ class Uplink:
     def close(self) -> None:
         """Stops connecting."""
         self._reach.close()
+
+    def _choose(self, work: Work) -> Choice:
+        try:
+            return self._planning.choose([work.image], work.preprocess_s)
+        except LinkError:
+            self._reach.failed()
+            raise
 
     def _handed_in(self, work: Work, cut_id: str, choice: Choice | None, connect_s: float) -> Flight:
         heads = self._heads(choice)
@@ -228,6 +236,11 @@ class Uplink:
         """For how long urgent requests of others on this connection have held it back."""
         urgent = self._settings.priority > Priority.ROUTINE
         return 0.0 if urgent else max(self._cloud.held_s - flight.held_s, 0.0)
+
+    def _left_s(self, flight: Flight) -> float:
+        """How long to wait for an answer. What was on its way when another waited in vain has waited as long."""
+        waited_s = time.perf_counter() - flight.sent_at_s if flight.sent_at_s <= self._failed_at_s else 0.0
+        return max(self._settings.timeout_s - waited_s, 0.0)
 
     def _gave_up(self, flight: Flight) -> None:
         if flight.alone and not self._held_s(flight):

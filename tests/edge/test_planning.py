@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from suture_edge.beside import FinishedAlone, first_of
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
 from suture_edge.engines.base import Head
 from suture_edge.heads import Heads
 from suture_edge.heartbeat import Pulse
 from suture_edge.record import Inference
+from suture_edge.results import PendingResult
 from suture_edge.unit import Unit, UnitSettings
 from suture_models.bundle import Bundle
 from suture_models.manifest import LAST_CUT, Cut, Variant
@@ -25,6 +28,7 @@ from suture_partitioner.link import LinkEstimator
 from suture_partitioner.load import CloudLoad
 from suture_partitioner.profile_file import profile_to_json
 from suture_partitioner.types import Constraints, CutTiming, LinkEstimate, Profile
+from suture_protocol.errors import Refused
 from suture_protocol.events import Load, Priority
 from tests.cloud.harness import SIDE, VARIANT, NumpyHead, RunningCloud, mid_request, until, write_bundle
 
@@ -384,3 +388,49 @@ def test_heads_are_still_made_after_an_error_that_nobody_foresaw(bundle: Bundle)
     heads.want(bundle.cut("wide"))
     until(lambda: heads.ready(bundle.cut("wide")))
     heads.close()
+
+
+def test_a_cloud_that_never_measures_its_tails_is_waited_for_once(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("suture_edge.planning.PROFILE_WAIT_S", 0.5)
+    asked: list[str] = []
+    fetch = CloudClient.fetch_profile
+    monkeypatch.setattr(CloudClient, "fetch_profile", lambda self, digest: asked.append(digest) or fetch(self, digest))
+    with RunningCloud(bundle) as cloud, CloudClient(str(cloud.address), PlainChannels(insecure=True)) as client:
+        made = Unit(Heads(bundle, NumpyEngine(), bundle.manifest.variants[0]), client)
+        counts, notes = [], []
+        for rest_is_over in (False, False, True):
+            if rest_is_over:
+                monkeypatch.setattr(made._uplink._reach, "_rest_until_s", 0.0)
+            asked.clear()
+            notes.append(infer(made).note)
+            counts.append(len(asked))
+        made.close()
+    assert counts[0] > 1
+    assert counts[1:] == [0, 1]
+    assert "has not measured its tails" in notes[0]
+    assert "rest" in notes[1]
+    assert "has not measured its tails" in notes[2]
+
+
+def test_what_the_cloud_answered_while_the_unit_finished_alone_is_kept() -> None:
+    pending = PendingResult(lambda: None, "cloud:7000")
+    refused = Refused("internal", "the cloud failed to compute the tail")
+
+    def finish() -> tuple[NDArray[Any], ...]:
+        pending.fail(refused)
+        return (np.ones(1, np.float32),)
+
+    found = first_of(pending, finish, patience_s=lambda: 0.0, timeout_s=10.0)
+    assert isinstance(found, FinishedAlone)
+    assert found.instead is refused
+    faster = first_of(
+        PendingResult(lambda: None, "cloud:7000"),
+        lambda: (np.ones(1, np.float32),),
+        patience_s=lambda: 0.0,
+        timeout_s=10.0,
+    )
+    assert isinstance(faster, FinishedAlone)
+    assert faster.instead is None

@@ -205,3 +205,19 @@ def test_no_images_and_no_room(unit: Unit) -> None:
     assert list(infer_series(unit, [], "mid")) == []
     with pytest.raises(ValueError, match="0 images in flight"):
         list(infer_series(unit, Source(), "mid", in_flight=0))
+
+
+def test_a_cloud_that_hangs_costs_a_series_the_time_out_once(
+    bundle: Bundle, cloud: RunningCloud, client: CloudClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    settings = UnitSettings(timeout_s=1.5)
+    unit = Unit(Heads(bundle, NumpyEngine(), bundle.manifest.variants[0]), client, settings)
+    cloud.executor.hold()
+    found = list(infer_series(unit, Source(4), "mid", in_flight=4))
+    unit.close()
+    assert [record.where for record in found] == ["edge"] * 4
+    lost_s = [record.steps.transfer_s for record in found if record.steps is not None]
+    # All were sent before the first was given up: none waits for longer than it would have alone.
+    assert len(lost_s) == 4
+    assert max(lost_s) < 2 * settings.timeout_s

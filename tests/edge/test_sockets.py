@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from suture_edge.channels import PlainChannels
+from suture_edge.channels import CHANNEL_OPTIONS, PlainChannels, marked_options
 from suture_edge.client import CloudClient
 from suture_edge.sockets import UNSENT_BYTES, UNTUNED, Brake, IdleTeller, Tuning, tune
 from suture_models.bundle import Bundle
@@ -231,3 +233,22 @@ def test_the_kernel_is_told_while_an_answer_is_due_and_not_once_it_came(
         count = len(told)
         time.sleep(0.3)
         assert len(told) <= count + 1  # one may have been under way
+
+
+def test_looking_for_sockets_leaves_the_locks_on_files_alone(tmp_path: Path) -> None:
+    path = tmp_path / "locked"
+    attempt = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'w'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    with path.open("w") as file, pair(12_347):
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        IdleTeller(12_347).tell()
+        IdleTeller(12_348).tell()
+        assert tune(12_349, Tuning()) is None
+        run = subprocess.run([sys.executable, "-c", attempt, str(path)], capture_output=True, text=True, check=False)
+    assert "BlockingIOError" in run.stderr
+
+
+def test_no_mark_is_that_of_a_channel_without_one() -> None:
+    plain = dict(CHANNEL_OPTIONS)["grpc.keepalive_timeout_ms"]
+    marks = [marked_options()[0] for _ in range(5_001)]
+    assert plain not in marks
+    assert len(set(marks)) == 4_999
