@@ -155,10 +155,13 @@ def _memory_bytes(device: torch.device) -> int:
 class TailProfiles:
     """Profiles of several bundles, one after the other in a thread; see `suture_cloud.server.ProfileSource`."""
 
-    def __init__(self, tails: Iterable[Tails], folder: Path | None = None) -> None:
-        """Prepares; `start` begins to measure."""
+    def __init__(
+        self, tails: Iterable[Tails], folder: Path | None = None, *, then: Callable[[], None] = lambda: None
+    ) -> None:
+        """Prepares; `start` begins to measure, and `then` is called in its thread when all are measured."""
         self._tails = list(tails)
         self._folder = folder or cache_folder()
+        self._then = then
         self._ready: dict[str, str] = {}
         self._thread = threading.Thread(target=self._measure_all, name="tail-profiles", daemon=True)
 
@@ -176,6 +179,7 @@ class TailProfiles:
                 self._ready[tails.bundle.digest] = profile_to_json(self._profile(tails))
             except (SutureError, RuntimeError, ValueError) as error:  # the others are measured all the same
                 _log.error("the tails of %s cannot be measured: %s", tails.bundle.name, error)
+        self._then()
 
     def _profile(self, tails: Tails) -> Profile:
         path = self._folder / f"cloud-{tails.bundle.name}-{tails_key(tails)}.json"

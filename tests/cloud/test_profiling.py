@@ -168,9 +168,15 @@ def test_tails_that_cannot_be_measured_are_logged_and_the_next_are_measured(tiny
     wrong = QuantParams(scale=(1.0, 2.0, 3.0), offset=(0.0, 0.0, 0.0), axis=1)  # three channels where there are more
     variants = tuple(dataclasses.replace(v, quant=dict.fromkeys(v.quant, wrong)) for v in tiny_bundle.manifest.variants)
     damaged = renamed(tiny_bundle, tmp_path / "damaged", variants=variants)
-    profiles = TailProfiles([Tails(damaged, CPU), Tails(tiny_bundle, CPU)], tmp_path / "cache")
+    over: list[str | None] = []
+
+    def then() -> None:
+        over.append(profiles.profile_json(tiny_bundle.digest))
+
+    profiles = TailProfiles([Tails(damaged, CPU), Tails(tiny_bundle, CPU)], tmp_path / "cache", then=then)
     with caplog.at_level(logging.ERROR):
         profiles.start()
-        until(lambda: profiles.profile_json(tiny_bundle.digest) is not None, 60)
+        until(lambda: bool(over), 60)
+    assert over == [profiles.profile_json(tiny_bundle.digest)] != [None]
     assert profiles.profile_json(damaged.digest) is None
     assert "the tails of tiny cannot be measured" in caplog.text

@@ -77,16 +77,18 @@ def _serve(
 ) -> None:
     import asyncio
 
+    from suture_cloud.pauses import settle
     from suture_cloud.profiling import TailProfiles
     from suture_cloud.server import serve
     from suture_cloud.tail import LocalExecutor, choose_device
 
     chosen = choose_device(device)
     executor = LocalExecutor(opened, chosen, threads=threads)
-    profiles = TailProfiles(executor.tails.values())
+    profiles = TailProfiles(executor.tails.values(), then=settle)
     console = stderr_console()
 
     def ready(address: object) -> None:
+        settle()
         profiles.start()
         names = ", ".join(f"{b.name} {b.digest[:12]}" for b in opened)
         if port_file is not None:
