@@ -65,7 +65,7 @@ class Bench:
         self._suited = {name: list(names) for name, names in (suited or {}).items()}
         self._scratch = scratch
         self._report = report or _silent
-        self.cloud = CloudProcess([bundle.path for bundle in bundles.values()], scratch)
+        self._cloud = CloudProcess([bundle.path for bundle in bundles.values()], scratch)
         self._unit: UnitProcess | None = None
         self._device: Device | None = None
         self._estimate: LinkEstimate | None = None
@@ -80,11 +80,11 @@ class Bench:
     def __enter__(self) -> Self:
         self.congestion_control = usable_congestion_control(self.congestion_control)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(self.cloud)
+            stack.enter_context(self._cloud)
             stack.callback(self._end_link)
             self._report(0, 0, "starting the cloud")
-            self.cloud.wait_ready()
-            self.cloud_device, self._clouds = tail_profiles(self.cloud, self.bundles, self._report)
+            self._cloud.wait_ready()
+            self.cloud_device, self._clouds = tail_profiles(self._cloud, self.bundles, self._report)
             self._stack = stack.pop_all()
         return self
 
@@ -123,7 +123,7 @@ class Bench:
 
     def cloud_client(self, pulse: Pulse | None) -> CloudClient:
         """A connected client in this process that goes past the link; the caller's to close."""
-        client = CloudClient(f"127.0.0.1:{self.cloud.port}", PlainChannels(insecure=True), pulse=pulse)
+        client = CloudClient(f"127.0.0.1:{self._cloud.port}", PlainChannels(insecure=True), pulse=pulse)
         client.ensure_connected(timeout_s=15.0)
         return client
 
@@ -274,10 +274,12 @@ class Bench:
         environment = unit_environment(device.spec, self._images, self._suited)
         config: dict[str, Any] = {"address": None, "device": device.spec, "images": self._images}
         config |= {"accuracy_budget": self._accuracy_budget}
-        return UnitProcess(link, config, environment, self._scratch / f"{name}.log", self.cloud)
+        return UnitProcess(link, config, environment, self._scratch / f"{name}.log", self._cloud)
 
     def _new_link(self, profile: LinkProfile) -> EmulatedLink:
-        link = EmulatedLink(profile, forward=("127.0.0.1", self.cloud.port), congestion_control=self.congestion_control)
+        link = EmulatedLink(
+            profile, forward=("127.0.0.1", self._cloud.port), congestion_control=self.congestion_control
+        )
         return link.__enter__()
 
     def _end_unit(self) -> None:

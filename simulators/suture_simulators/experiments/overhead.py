@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from suture_edge.series import IN_FLIGHT
 from suture_models.manifest import LAST_CUT, Cut, Manifest
-from suture_simulators.experiments.cores import a_core_for
 from suture_simulators.experiments.reported import Reported
 from suture_simulators.experiments.sampling import sample_of
 from suture_simulators.experiments.types import Grid, Point, Record, Sample, Settings
@@ -198,27 +197,26 @@ def _series(point: Point, bench: Bench, record: Record, settings: Settings) -> M
     bench.ask("prepare", cuts=[cut.id])
     rate_bps = 8 * cut.bytes_codes / (stage_s * TCP_PAYLOAD_SHARE)
     bench.hold(rate_bps=rate_bps, rtt_s=point.rtt_s, seed=settings.seed)
-    asked: dict[str, Any] = {"cut": cut.id, "codec": CODEC, "images": _alike(point, settings)}
-    with a_core_for(bench.cloud.pid) as apart:
-        bench.ask("series", **asked, count=5, in_flight=IN_FLIGHT)
-        for turn in range(_turns(settings)):
-            for arm, in_flight in (("one_by_one", 1), ("pipeline", IN_FLIGHT)):
-                found = bench.ask("series", **asked, count=SLICES, in_flight=in_flight)
-                record(
-                    Sample(
-                        point=point.key,
-                        arm=arm,
-                        turn=turn,
-                        total_s=found["total_s"],
-                        cut=cut.id,
-                        codec=CODEC,
-                        payload_bytes=found["payload_bytes"],
-                        where="cloud",
-                        steps_s=found["steps_s"],
-                        extra={"slices": SLICES, "in_flight": in_flight, "rate_bps": rate_bps},
-                    )
+    images = _alike(point, settings)
+    bench.ask("series", cut=cut.id, codec=CODEC, images=images, count=5, in_flight=IN_FLIGHT)
+    for turn in range(_turns(settings)):
+        for arm, in_flight in (("one_by_one", 1), ("pipeline", IN_FLIGHT)):
+            found = bench.ask("series", cut=cut.id, codec=CODEC, images=images, count=SLICES, in_flight=in_flight)
+            record(
+                Sample(
+                    point=point.key,
+                    arm=arm,
+                    turn=turn,
+                    total_s=found["total_s"],
+                    cut=cut.id,
+                    codec=CODEC,
+                    payload_bytes=found["payload_bytes"],
+                    where="cloud",
+                    steps_s=found["steps_s"],
+                    extra={"slices": SLICES, "in_flight": in_flight, "rate_bps": rate_bps},
                 )
-    return {"cut": cut.id, "rate_bps": rate_bps, "slices": SLICES, "apart": apart}
+            )
+    return {"cut": cut.id, "rate_bps": rate_bps, "slices": SLICES}
 
 
 def _alike(point: Point, settings: Settings) -> list[str]:

@@ -55,9 +55,7 @@ _DEFINITIONS = (
     "packets are lost at random each way; the median over payloads counts.",
     "Series: the rate is set so that one image's codes take as long as the slower of head and tail. Slowest stage: "
     "reading and preprocessing; head and encoding; the codes at the line's rate; decoding and tail; each as the median "
-    "of the images that were done one by one. In the series they share this machine's cores, which slows them; where "
-    "there are two or more, the processes of the link and the unit keep off the last one in both, so that the cloud's, "
-    "which elsewhere is a machine of its own, has it. The "
+    "of the images that were done one by one. In the series they share this machine's cores, which slows them. The "
     "pipeline's start and end, when not all stages have work, count. On an emulated device each image takes as long to "
     "read as the median one.",
     "STAT: an urgent image of one size while routine images of the largest size saturate the uplink, against the same "

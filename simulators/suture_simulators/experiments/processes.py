@@ -46,13 +46,6 @@ class CloudProcess:
         if self._process is not None:
             stop(self._process)
 
-    @property
-    def pid(self) -> int:
-        """Of the process; it was entered and not left."""
-        if self._process is None:
-            raise RuntimeError("the cloud was not started")
-        return self._process.pid
-
     def wait_ready(self) -> str:
         """The address, once it serves.
 
