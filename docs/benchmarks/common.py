@@ -23,9 +23,8 @@ _START_S = 60.0
 _PACKAGES = ("torch", "openvino", "onnxruntime", "ai-edge-litert", "nncf", "numpy", "grpcio", "suture")
 
 
-def machine_name() -> str:
-    """A short name of this machine for file names, e.g. `intel-xeon-2cores`."""
-    device = device_fingerprint()
+def machine_name(device: Mapping[str, Any]) -> str:
+    """A short name of a machine for file names, e.g. `intel-xeon-2cores`."""
     words = re.findall(r"[a-z0-9]+", re.sub(r"\((r|tm)\)|processor|cpu", " ", device["cpu"].lower()))
     return "-".join([*words[:4], f"{device['cores']}cores"])
 
@@ -42,12 +41,16 @@ def versions() -> dict[str, str]:
 
 
 def write_report(what: str, lines: Sequence[str], configuration: Mapping[str, Any], suffix: str = "") -> Path:
-    """Writes `<what>_<machine>_<date>.md` beside this file, with a letter where that is there, and shows it."""
+    """Writes `<what>_<machine>_<date>.md` beside this file, with a letter where that is there, and shows it.
+
+    Machine, versions and date are those of `configuration` (`device`, `versions`, `measured`) where it has them, as
+    that of an earlier run does; else those of now.
+    """
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    stem = f"{what}_{suffix or machine_name()}_{today}"
+    rows = {"device": dict(device_fingerprint()), "versions": versions(), "measured": today, **configuration}
+    stem = f"{what}_{suffix or machine_name(rows['device'])}_{rows['measured'][:10]}"
     paths = (Path(__file__).parent / f"{stem}{letter}.md" for letter in ("", *ascii_lowercase[1:]))
     path = next(path for path in paths if not path.exists())
-    rows = {**configuration, "device": dict(device_fingerprint()), "versions": versions()}
     text = [f"# {what}", "", *lines, "", "## Configuration", ""]
     text += [f"- {name}: {_text(value)}" for name, value in rows.items()]
     path.write_text("\n".join(text) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ suture experiment oracle --out out/oracle && python docs/benchmarks/page_of.py o
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,8 +42,8 @@ def _lines(experiment: Experiment, results: Results) -> list[str]:
     return [
         f"{experiment.title}.",
         "",
-        "Links and devices are emulated; every sample is one real inference through both processes. Networks with",
-        "random weights are marked; their times and structure are real, their answers mean nothing.",
+        *_origin(results.facts.get("provenance")),
+        "Networks with random weights are marked; their times and structure are real, their answers mean nothing.",
         "" if results.complete else "\nNot all points of the grid are measured.\n",
         "| figure | |",
         "|---|---|",
@@ -54,6 +55,13 @@ def _lines(experiment: Experiment, results: Results) -> list[str]:
         "",
         *(f"Left out as invalid: {record.point.title}: {record.why_invalid}." for record in invalid),
     ]
+
+
+def _origin(said: Mapping[str, Sequence[str]] | None) -> list[str]:
+    """What was emulated and what was real, in an experiment's own words where it has some."""
+    if said is None:
+        return ["Links and devices are emulated; every image is really inferred on, through both processes."]
+    return [sentence for sentences in said.values() for sentence in sentences]
 
 
 def _circumstances(facts: Any) -> dict[str, Any]:
@@ -70,6 +78,9 @@ def _circumstances(facts: Any) -> dict[str, Any]:
         "turns": facts.get("samples_per_point"),
         "seed": facts.get("seed"),
         "minutes": round(facts.get("took_s", 0.0) / 60, 1),
+        "measured": facts["date"],
+        "device": facts["machine"],
+        "versions": {**facts["versions"], "kernel": facts["kernel"]},
     }
 
 

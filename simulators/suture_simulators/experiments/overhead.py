@@ -182,6 +182,7 @@ def _stat(point: Point, bench: Bench, record: Record, settings: Settings) -> Map
     cut, routine = sized[min(1, len(sized) - 1)].id, sized[-1].id
     bench.warm_tails(point, {cut: CODEC, routine: CODEC}, seed=settings.seed)
     bench.ask("prepare", cuts=[cut, routine])
+    _fill_line(point, bench, routine)  # else the idle link is one whose rate TCP does not know
     answer = bench.ask("stat", cut=cut, routine=routine, codec=CODEC, count=max(settings.samples, _SAMPLES_MIN))
     for arm in ("idle", "busy", "untuned"):
         for turn, took in enumerate(answer[arm]):

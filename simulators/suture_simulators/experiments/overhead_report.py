@@ -49,8 +49,8 @@ _DEFINITIONS = (
     "on both sides. Codes cross as they are, so that sizes are exact. The answer's bytes are no part of the bound: "
     "1,000 logits take 3.3 ms at 10 Mbit/s. overhead_vs_profiles_median is the ratio to a bound whose head and tail "
     "are the profiles', measured in a loop without waits: a core that has waited for the link is colder.",
-    "Warm, idle and lossy alike begin with a series at the largest payload that fills the line for ten round trips: "
-    "only then does TCP know the line's rate, which short requests alone do not show it.",
+    "Warm, idle, lossy and STAT alike begin with a series at the largest payload that fills the line for ten round "
+    "trips: only then does TCP know the line's rate, which short requests alone do not show it.",
     f"Idle: {IDLE_S:g} s of silence before each image; the worst payload counts. Lossy: {format_share(LOSS)} of "
     "packets are lost at random each way; the median over payloads counts.",
     "Series: the rate is set so that one image's codes take as long as the slower of head and tail. Slowest stage: "
