@@ -69,14 +69,15 @@ class _Job:
         start = self.admitted.start
         return (start.bundle_digest, start.cut_id)
 
+    @property
+    def is_short_copy(self) -> bool:
+        """Whether decoding is a copy that takes less than a turn in a line."""
+        start = self.admitted.start
+        return start.codec == RawCodec.id and start.payload_bytes <= _COPIED_BYTES
+
     def refuse(self, code: str, message: str) -> None:
         if not self.done.done():
             self.done.set_exception(Refused(code, message, request_id=self.admitted.start.request_id))
-
-
-def _is_short(job: _Job) -> bool:
-    start = job.admitted.start
-    return start.codec == RawCodec.id and start.payload_bytes <= _COPIED_BYTES
 
 
 class Dispatcher:
@@ -150,7 +151,7 @@ class Dispatcher:
         self._ahead[job] = None
         expiry = self._expire_in_time(job)
         try:
-            if _is_short(job):
+            if job.is_short_copy:
                 await self._prepare(job)  # a copy of bytes: a turn in that line would cost more than it does
             else:
                 self._enter(self._to_decode, job)
@@ -212,7 +213,7 @@ class Dispatcher:
     async def _prepare(self, job: _Job) -> None:
         """Decodes, and puts the job in line for its tail."""
         try:
-            if _is_short(job):
+            if job.is_short_copy:
                 self._decode(job)
             else:
                 with job.held:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import fields
 from typing import Any, Final, TypeVar
 
@@ -31,7 +31,7 @@ from suture_protocol.events import (
     Welcome,
 )
 
-_Item = TypeVar("_Item")
+_Repeated = TypeVar("_Repeated", bound=Sized)
 
 
 def encode(event: Event) -> bytes:
@@ -69,7 +69,7 @@ def decode(data: bytes, *, limit_bytes: int = limits.MAX_FRAME_BYTES) -> Event:
     return event
 
 
-def _few(repeated: Sequence[_Item], limit: int, what: str) -> Sequence[_Item]:
+def _few(repeated: _Repeated, limit: int, what: str) -> _Repeated:
     """`repeated`, if there are not too many of them to be worth turning into objects of ours."""
     if len(repeated) > limit:
         raise ValueError(f"{len(repeated)} {what}, allowed are {limit}")
@@ -144,7 +144,7 @@ def _start_in(wire: wire_pb2.Start) -> Start:
         cut_id=wire.cut_id,
         variant_id=wire.variant_id,
         codec=wire.codec,
-        codec_config=_config_in(wire),
+        codec_config=dict(_few(wire.codec_config, limits.MAX_CODEC_CONFIG, "settings of the codec")),
         tensors=tuple(
             TensorHeader(
                 shape=tuple(_few(t.shape, limits.MAX_AXES, "axes")), dtype=t.dtype, payload_bytes=t.payload_bytes
@@ -156,12 +156,6 @@ def _start_in(wire: wire_pb2.Start) -> Start:
         upload_offset=wire.upload_offset,
         study_key=wire.study_key,
     )
-
-
-def _config_in(wire: wire_pb2.Start) -> dict[str, str]:
-    if (size := len(wire.codec_config)) > limits.MAX_CODEC_CONFIG:
-        raise ValueError(f"{size} entries in the codec's configuration, allowed are {limits.MAX_CODEC_CONFIG}")
-    return dict(wire.codec_config)
 
 
 def _chunk_out(event: Chunk) -> wire_pb2.Chunk:

@@ -189,9 +189,8 @@ def test_decoding_takes_at_most_sixteen_times_what_is_declared(spec, shape):
         return
     payload = codec.encode(array)
     small = array[..., :8]
-    codec_at(spec, small.shape).decode(
-        codec_at(spec, small.shape).encode(small), small.shape, "uint8"
-    )  # loads libraries
+    loading = codec_at(spec, small.shape)
+    loading.decode(loading.encode(small), small.shape, "uint8")  # libraries are loaded then
     _one_of_few.cache_clear()
     tracemalloc.start()
     try:

@@ -97,14 +97,12 @@ def _walk(height: int, width: int) -> Iterator[Pass]:
         spacing = half
 
 
-@lru_cache(maxsize=32)
-def _one_of_many(height: int, width: int) -> tuple[Pass, ...]:
+def _whole_walk(height: int, width: int) -> tuple[Pass, ...]:
     return tuple(_walk(height, width))
 
 
-@lru_cache(maxsize=4)
-def _one_of_few(height: int, width: int) -> tuple[Pass, ...]:
-    return tuple(_walk(height, width))
+_one_of_many = lru_cache(maxsize=32)(_whole_walk)
+_one_of_few = lru_cache(maxsize=4)(_whole_walk)
 
 
 def _points(rows: NDArray[Any], columns: NDArray[Any], width: int) -> NDArray[np.int32]:
