@@ -11,6 +11,7 @@ from suture_cloud.admission import Admitted
 from suture_cloud.executor import TailRequest
 from suture_protocol import codes
 from suture_protocol.errors import CodecError, InputRefused, Refused
+from suture_protocol.events import Priority
 from suture_protocol.payload import unpack
 
 # A file's name may name a patient, and does not cross the wire; messages need some name all the same.
@@ -34,7 +35,11 @@ def decode(admitted: Admitted, payload: memoryview) -> TailRequest:
     except InputRefused as error:
         raise Refused(codes.BAD_INPUT, str(error), request_id=start.request_id) from error
     return TailRequest(
-        bundle_digest=start.bundle_digest, cut_id=start.cut_id, variant_id=start.variant_id, tensors=tensors
+        bundle_digest=start.bundle_digest,
+        cut_id=start.cut_id,
+        variant_id=start.variant_id,
+        tensors=tensors,
+        urgent=start.priority > Priority.ROUTINE,
     )
 
 

@@ -34,7 +34,7 @@ _COPIED_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timings:
-    """Where a request's time in this process went; `queue_s` is the time in both lines."""
+    """Where a request's time in this process went; `queue_s` is the time in both lines, and stopped for urgent ones."""
 
     queue_s: float
     decode_s: float
@@ -58,6 +58,10 @@ class _Job:
     @property
     def priority(self) -> int:
         return int(self.admitted.start.priority)
+
+    @property
+    def is_urgent(self) -> bool:
+        return self.admitted.start.priority > Priority.ROUTINE
 
     @property
     def group(self) -> Hashable:
@@ -109,13 +113,17 @@ class Dispatcher:
         self._ahead: dict[_Job, None] = {}
         self._to_decode: WaitingLine[_Job] = WaitingLine(MAX_WAITING)
         self._to_run: WaitingLine[_Job] = WaitingLine(MAX_WAITING)
+        #: An executor that stops others for what is urgent is given that at once.
+        self._to_pass: WaitingLine[_Job] = WaitingLine(MAX_WAITING) if executor.preempts else self._to_run
         self._threads = ThreadPoolExecutor(DECODERS, thread_name_prefix="suture-decode")
         self._workers: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Starts the workers on the running event loop."""
         decoders = [self._decode_for_ever() for _ in range(DECODERS)]
-        runners = [self._run_for_ever() for _ in range(self._parallel)]
+        runners = [self._run_for_ever(self._to_run) for _ in range(self._parallel)]
+        if self._to_pass is not self._to_run:
+            runners.append(self._run_for_ever(self._to_pass))
         self._workers = [asyncio.create_task(worker) for worker in (*decoders, *runners)]
 
     async def stop(self) -> None:
@@ -160,7 +168,7 @@ class Dispatcher:
             if expiry is not None:
                 expiry.cancel()
             self._to_decode.discard(job)
-            self._to_run.discard(job)
+            self._line_of(job).discard(job)
             self._ahead.pop(job, None)
 
     def load(self, *, requests: int, units: int) -> Load:
@@ -168,15 +176,20 @@ class Dispatcher:
         now_s = self._clock()
         waiting = sorted((job for job in self._ahead if not job.done.done()), key=lambda job: -job.priority)
         stat = [job.key for job in waiting if job.priority >= Priority.STAT]
+        passing = self._to_pass is not self._to_run
         return Load(
             routine_wait_s=self._meter.wait_s([job.key for job in waiting], now_s),
-            stat_wait_s=self._meter.wait_s(stat, now_s),
+            stat_wait_s=self._meter.wait_s(stat, now_s, passing=passing),
             service_s=self._meter.service_s,
             tail_ratio=self._meter.tail_ratio(now_s),
             utilisation=self._meter.utilisation(now_s),
             requests=requests,
             units=units,
         )
+
+    def _line_of(self, job: _Job) -> WaitingLine[_Job]:
+        """Where it waits for its tail."""
+        return self._to_pass if job.is_urgent else self._to_run
 
     def _enter(self, line: WaitingLine[_Job], job: _Job) -> None:
         job.since = self._clock()
@@ -224,7 +237,7 @@ class Dispatcher:
             _log.exception("decoding a request at cut %r failed", job.admitted.start.cut_id)
             job.refuse(codes.INTERNAL, "the cloud failed to decode the payload; its log says why")
         if not job.done.done():
-            self._enter(self._to_run, job)
+            self._enter(self._line_of(job), job)
 
     def _decode(self, job: _Job) -> None:
         if job.payload is None:
@@ -234,12 +247,12 @@ class Dispatcher:
         job.payload = None
         job.decode_s = self._clock() - begin
 
-    async def _run_for_ever(self) -> None:
+    async def _run_for_ever(self, line: WaitingLine[_Job]) -> None:
         while True:
-            await self._run_next()
+            await self._run_next(line)
 
-    async def _run_next(self) -> None:
-        jobs = [job for job in await self._to_run.take(self._max_batch) if self._leave(job)]
+    async def _run_next(self, line: WaitingLine[_Job]) -> None:
+        jobs = [job for job in await line.take(self._max_batch) if self._leave(job)]
         requests = [job.request for job in jobs if job.request is not None]
         if not requests:
             return
@@ -247,7 +260,7 @@ class Dispatcher:
         for job in jobs:
             self._ahead.pop(job, None)
         began_s = self._clock()
-        ticket = self._meter.began(keys, began_s)
+        ticket = self._meter.began(keys, began_s, passing=line is not self._to_run)
         with ExitStack() as held:
             for job in jobs:
                 held.enter_context(job.held)
@@ -274,5 +287,5 @@ class Dispatcher:
             _log.error("the tail of %s at cut %r failed: %s", job.admitted.bundle.name, start.cut_id, result.error)
             job.refuse(codes.INTERNAL, "the cloud failed to compute the tail; its log says why")
         elif not job.done.done():
-            timings = Timings(queue_s=job.queue_s, decode_s=job.decode_s, tail_s=result.tail_s)
+            timings = Timings(queue_s=job.queue_s + result.stopped_s, decode_s=job.decode_s, tail_s=result.tail_s)
             job.done.set_result((result, timings))

@@ -40,23 +40,27 @@ class Meter:
         self._median_s: dict[Key, float] = {}
         self._recent_s: deque[float] = deque(maxlen=RECENT)
         self._ratios: deque[tuple[float, float]] = deque(maxlen=RECENT)
+        #: When each batch should be back. What passes stops the others: it counts apart from them.
         self._running: dict[int, float] = {}
+        self._passing: dict[int, float] = {}
         self._used = 0.0
         self._used_at_s = 0.0
         self._ticket = 0
 
-    def began(self, keys: Iterable[Key], now_s: float) -> int:
-        """A batch is with the executor; gives what `ended` wants back."""
+    def began(self, keys: Iterable[Key], now_s: float, *, passing: bool = False) -> int:
+        """A batch is with the executor, and stops others where it is `passing`; gives what `ended` wants back."""
         self._settle(now_s)
         self._ticket += 1
-        self._running[self._ticket] = now_s + sum(self.expected_s(key) for key in keys)
+        (self._passing if passing else self._running)[self._ticket] = now_s + sum(self.expected_s(key) for key in keys)
         return self._ticket
 
     def ended(self, ticket: int, keys: list[Key], results: list[TailResult], took_s: float, now_s: float) -> None:
         """The batch is back after `took_s`; failed ones say nothing of how long the next will take."""
         self._settle(now_s)
-        del self._running[ticket]
-        each_s = took_s / len(keys)
+        if self._passing.pop(ticket, None) is not None:
+            self._running = {other: until_s + took_s for other, until_s in self._running.items()}
+        self._running.pop(ticket, None)
+        each_s = (took_s - sum(result.stopped_s for result in results)) / len(keys)
         for key, result in zip(keys, results, strict=True):
             if result.error:
                 continue
@@ -79,13 +83,15 @@ class Meter:
         """What the executor lately took for one request, whatever its cut: the mean, since short and long ones mix."""
         return statistics.fmean(self._recent_s) if self._recent_s else 0.0
 
-    def wait_s(self, ahead: Iterable[Key], now_s: float) -> float:
-        """What a request waits that comes behind `ahead`, given in the order in which they will be served."""
-        idle = self._parallel - len(self._running)
-        free_s = [0.0] * idle + [max(until_s - now_s, 0.0) for until_s in self._running.values()]
+    def wait_s(self, ahead: Iterable[Key], now_s: float, *, passing: bool = False) -> float:
+        """What a request waits that comes behind `ahead`, given in the order in which they will be served; one that is
+        `passing` waits for no others that run."""
+        running = [] if passing else [max(until_s - now_s, 0.0) for until_s in self._running.values()]
+        free_s = [0.0] * (self._parallel - len(running)) + running
         heapq.heapify(free_s)
-        for key in ahead:
-            heapq.heapreplace(free_s, free_s[0] + self.expected_s(key))
+        before = [max(until_s - now_s, 0.0) for until_s in self._passing.values()]
+        for each_s in (*before, *map(self.expected_s, ahead)):
+            heapq.heapreplace(free_s, free_s[0] + each_s)
         return free_s[0]
 
     def tail_ratio(self, now_s: float) -> float:
@@ -101,5 +107,6 @@ class Meter:
     def _settle(self, now_s: float) -> None:
         """Brings the smoothed share up to now; what runs has not changed since the last time."""
         weight = 1 - math.exp(-max(now_s - self._used_at_s, 0.0) / SMOOTHING_S)
-        self._used += weight * (len(self._running) / self._parallel - self._used)
+        working = min(len(self._running) + len(self._passing), self._parallel)
+        self._used += weight * (working / self._parallel - self._used)
         self._used_at_s = now_s

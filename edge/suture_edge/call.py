@@ -7,13 +7,13 @@ touched under one lock only.
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
+from suture_edge.holds import Held
 from suture_edge.uploads import Upload
 from suture_protocol import codes
 from suture_protocol.address import Address
@@ -26,6 +26,7 @@ from suture_protocol.states import Role, State
 
 _log = logging.getLogger(__name__)
 _JOIN_S: Final = 2.0
+_CHECK: Final = "check the address, and that `suture cloud` runs there"
 #: Of the requests that a session lets start, one in so many is kept for urgent ones.
 _KEPT_ONE_IN: Final = 8
 #: How long after the transport took the last frame `idle` is called, and then after twice as long each time: it keeps
@@ -81,9 +82,7 @@ class SessionCall:
         self._next_id = 1
         self._welcome: Welcome | None = None
         self._error: SutureError | None = None
-        self._held_until_s = -math.inf
-        self._hold_from_s = clock()
-        self._held_s = 0.0
+        self._held = Held()
         self._heard_at_s = self._moved_at_s = clock()
         self._call: Any = None
         self._call = channel.stream_stream(f"/{SERVICE}/{SESSION_METHOD}")(self._frames())
@@ -103,10 +102,12 @@ class SessionCall:
                 return self._welcome
             if self._error is not None:
                 raise self._error
-        raise LinkError(
-            f"the cloud at {self._address} did not answer within {timeout_s:.1f} s; "
-            "check the address, and that `suture cloud` runs there"
-        )
+        raise LinkError(f"the cloud at {self._address} did not answer within {timeout_s:.1f} s; {_CHECK}")
+
+    @property
+    def welcomed(self) -> bool:
+        """Whether the cloud has welcomed this side."""
+        return self._welcome is not None
 
     @property
     def heard_at_s(self) -> float:
@@ -138,6 +139,13 @@ class SessionCall:
             self._uploads.append(upload)
             self._changed.notify_all()
 
+    def withdraw(self) -> list[Upload]:
+        """Takes back the routine requests that were not begun, in their order."""
+        with self._changed:
+            waiting = [u for u in self._uploads if not u.request_id and u.request.priority <= Priority.ROUTINE]
+            self._uploads = [u for u in self._uploads if u not in waiting]
+            return waiting
+
     def post(self, event: Event) -> None:
         """Sends `event` before any payload. Dropped where the session is over."""
         with self._changed:
@@ -147,16 +155,14 @@ class SessionCall:
     def hold(self, until_s: float) -> None:
         """Sends nothing routine until then; what the transport has taken by now cannot be called back."""
         with self._changed:
-            now_s = self._clock()
-            self._held_s = self._held_by(now_s)
-            self._hold_from_s, self._held_until_s = now_s, until_s
+            self._held.hold(self._clock(), until_s)
             self._changed.notify_all()
 
     @property
     def held_s(self) -> float:
         """For how long, all in all, nothing routine was sent."""
         with self._changed:
-            return self._held_by(self._clock())
+            return self._held.total_s(self._clock())
 
     def cancel(self, upload: Upload) -> None:
         """Stops an upload; a request already started is cancelled at the cloud, too. Once for each upload."""
@@ -210,7 +216,7 @@ class SessionCall:
     def _await_next(self) -> None:
         idle_s, idle_at_s = _IDLE_S, self._moved_at_s + _IDLE_S
         while not self._has_next():
-            waits_s = [] if (hold_left_s := self._hold_left_s()) is None else [hold_left_s]
+            waits_s = [left_s] if (left_s := self._held.left_s(self._clock())) else []
             if self._idle is not None and self._session.in_flight:
                 if (left_s := idle_at_s - self._clock()) <= 0:
                     self._idle()
@@ -223,18 +229,12 @@ class SessionCall:
     def _has_next(self) -> bool:
         return bool(self._error or self._control or self._ready_upload())
 
-    def _hold_left_s(self) -> float | None:
-        return left_s if (left_s := self._held_until_s - self._clock()) > 0 else None
-
-    def _held_by(self, now_s: float) -> float:
-        return self._held_s + max(min(now_s, self._held_until_s) - self._hold_from_s, 0.0)
-
     def _ready_upload(self) -> Upload | None:
         if self._session.state is not State.OPEN:
             return None
         most = self._session.limits.max_requests
         full = len(self._session.in_flight) >= most - most // _KEPT_ONE_IN
-        held = self._hold_left_s() is not None
+        held = self._held.left_s(self._clock()) > 0
 
         def ready(upload: Upload) -> bool:
             begun = bool(upload.request_id)
@@ -293,8 +293,5 @@ class SessionCall:
     def _link_error(self, error: Any) -> LinkError:
         code, details = error.code().name, error.details() or "no details"
         if self._welcome is None:
-            return LinkError(
-                f"cannot reach the cloud at {self._address} ({code}: {details}); "
-                "check the address, and that `suture cloud` runs there"
-            )
+            return LinkError(f"cannot reach the cloud at {self._address} ({code}: {details}); {_CHECK}")
         return LinkError(f"lost the connection to the cloud at {self._address} ({code}: {details})")

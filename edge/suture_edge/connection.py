@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -14,12 +14,12 @@ from suture_edge.channels import ChannelFactory, marked_options
 from suture_edge.heartbeat import Heartbeat, ProbeSample, Pulse, RttSample
 from suture_edge.holds import Holds
 from suture_edge.lane import ROOM_WAIT_S, Lane
+from suture_edge.lanes import Lanes, MarkedLane, is_stopping
 from suture_edge.results import LoadSample, PendingResult
-from suture_edge.sockets import Brake, IdleTeller, Tuning, tune
+from suture_edge.sockets import Brake, IdleTeller, Tuning
 from suture_edge.uploads import CloudRequest
-from suture_protocol import codes
 from suture_protocol.address import Address
-from suture_protocol.errors import Refused, SutureError
+from suture_protocol.errors import SutureError
 from suture_protocol.events import Hello, Load, Priority, Welcome
 
 _log = logging.getLogger(__name__)
@@ -36,10 +36,9 @@ class Connection:
 
     Urgent requests overtake waiting ones of the same lane; but what the transport has taken cannot be overtaken, and
     it takes megabytes. So urgent requests that meet bulk use an express lane, a session with a TCP connection of its
-    own. It is opened when what is handed in becomes bulk: once the path is full, connecting takes several seconds. And
-    while an urgent one is being made or on its way, the routine lane is held, since two TCP connections share a link
-    evenly whatever they carry: it is given no further payload, and what the transport has taken is braked. Not for
-    long, since an urgent one may wait in the cloud, too; nor for many in a row, see `Holds`.
+    own, see `Lanes`. And while an urgent one is being made or on its way, the routine lane is held, since two TCP
+    connections share a link evenly whatever they carry: it is given no further payload, and what the transport has
+    taken is braked. Not for long, since an urgent one may wait in the cloud, too; nor for many in a row, see `Holds`.
 
     Args:
         address: The cloud's.
@@ -65,17 +64,11 @@ class Connection:
         self._clock = clock
         self._lock = threading.Lock()
         self._holding = threading.Lock()
-        self._express: Lane | None = None
         self._holds = Holds()
         self._heartbeat: Heartbeat | None = None
         self._loads: deque[LoadSample] = deque(maxlen=_LOADS)
         self._tuning = tuning
-        self._untuned: set[int] = set()
-        self._express_mark = 0
-        self._routine_mark, options = marked_options()
-        self._untuned.add(self._routine_mark)
-        self._brake = Brake(self._routine_mark)
-        self._routine = self._lane(self._routine_mark, options, self._routine_ended)
+        self._lanes = Lanes(self._lane, tuning, str(address), clock)
         if pulse is not None:
             channel = channels.open(address)
             self._heartbeat = Heartbeat(
@@ -85,7 +78,7 @@ class Connection:
     @property
     def channel(self) -> Any:
         """The routine lane's channel, for unary calls."""
-        return self._routine.channel
+        return self._lanes.routine.lane.channel
 
     def open(self, timeout_s: float) -> Welcome:
         """Waits until the cloud has welcomed this side; closes the connection where it does not.
@@ -96,8 +89,8 @@ class Connection:
         """
         until_s = self._clock() + timeout_s
         try:
-            welcome = self._routine.call.wait_welcome(timeout_s)
-            self._tune(self._routine_mark)
+            welcome = self._lanes.routine.lane.call.wait_welcome(timeout_s)
+            self._lanes.routine.tune(self._tuning, str(self._address))
             if self._heartbeat is not None:
                 self._heartbeat.start(max(until_s - self._clock(), 0.1))
         except SutureError:
@@ -108,7 +101,7 @@ class Connection:
     @property
     def alive(self) -> bool:
         """Whether it has not ended yet, as far as is known."""
-        return any(lane.alive for lane in self._lanes())
+        return any(lane.alive for lane in self._lanes.all())
 
     def rtt_samples(self) -> tuple[RttSample, ...]:
         """The last round trips, oldest first."""
@@ -117,7 +110,7 @@ class Connection:
     @property
     def held_s(self) -> float:
         """For how long, all in all, routine requests were held by urgent ones."""
-        return self._routine.call.held_s
+        return max(lane.call.held_s for lane in self._lanes.all())
 
     def slowest_ping_s(self, since_s: float) -> float:
         """The longest that a pong took since then, or is due for; 0 without a heartbeat."""
@@ -144,14 +137,15 @@ class Connection:
             LinkError: the connection has ended, or there was no room in time.
             ProtocolError: the request is malformed.
         """
+        routine = self._lanes.routine.lane
         if request.priority > Priority.ROUTINE:
-            lane = self._express_lane() if self._routine.bulk_under_way() else self._routine
-            if lane is not self._routine:
-                self._tune(self._express_mark)
-            return self._overtaking(lane, request, timeout_s)
-        if self._routine.bulk_under_way(len(request.payload)):
-            self._express_lane()
-        return self._routine.submit(request, timeout_s)
+            way = self._lanes.open_express() if routine.bulk_under_way() else self._lanes.routine
+            way.tune(self._tuning, str(self._address))
+            return self._overtaking(way, request, timeout_s)
+        if routine.bulk_under_way(len(request.payload)):
+            self._lanes.open_express()
+            self._change_roles()
+        return self._lanes.routine.lane.submit(request, timeout_s)
 
     @contextmanager
     def way(self, priority: Priority) -> Iterator[None]:
@@ -167,41 +161,27 @@ class Connection:
 
     def close(self) -> None:
         """Ends it; what is in flight fails with a LinkError."""
-        self._brake.release()
+        self._lanes.routine.brake.release()
         if self._heartbeat is not None:
             self._heartbeat.close()
-        for lane in self._lanes():
+        for lane in self._lanes.all():
             lane.close()
 
-    def _lanes(self) -> list[Lane]:
-        with self._lock:
-            return [self._routine] if self._express is None else [self._routine, self._express]
-
-    def _lane(self, mark: int, options: Sequence[tuple[str, int]], on_end: Callable[[SutureError], None]) -> Lane:
+    def _lane(self, on_end: Callable[[SutureError], None]) -> MarkedLane:
+        mark, options = marked_options()
         channel = self._channels.open(self._address, options)
         idle = IdleTeller(mark).tell if self._tuning.tell_idle else None
-        return Lane(channel, self._address, self._hello, on_end, self._clock, self._heard, idle)
+        lane = Lane(channel, self._address, self._hello, on_end, self._clock, self._heard, idle)
+        return MarkedLane(lane, mark, Brake(mark))
 
-    def _express_lane(self) -> Lane:
-        with self._lock:
-            stale = self._express if self._express is not None and not self._express.alive else None
-            if (self._express is None or stale is not None) and self._routine.alive:
-                self._express_mark, options = marked_options()
-                self._untuned.add(self._express_mark)
-                self._express = self._lane(self._express_mark, options, _express_ended)
-            lane = self._express or self._routine
-        if stale is not None:
-            stale.close()
-        return lane
-
-    def _overtaking(self, lane: Lane, request: CloudRequest, timeout_s: float) -> PendingResult:
+    def _overtaking(self, way: MarkedLane, request: CloudRequest, timeout_s: float) -> PendingResult:
         """Submits an urgent request and holds the routine lane until it is answered, or should have arrived."""
         self._hold(_HOLD_S + 8 * len(request.payload) / _HOLD_BPS)
-        if lane is self._routine:
+        if way is self._lanes.routine:
             # What it was braked for has been answered meanwhile; now the brake would slow the urgent request down.
-            self._brake.release()
+            way.brake.release()
         try:
-            pending = lane.submit(request, timeout_s)
+            pending = way.lane.submit(request, timeout_s)
         except SutureError:
             self._let_go()
             raise
@@ -213,24 +193,29 @@ class Connection:
         with self._holding:
             now_s = self._clock()
             self._holds.begin(now_s, for_s)
-            self._routine.call.hold(self._holds.until_s)
+            self._hold_lanes()
             brake_s = self._holds.brake_until_s - now_s
-            if brake_s > 0 and self._tuning.brake and self._routine.only_bulk():
-                self._brake.pull(brake_s)
+            routine = self._lanes.routine
+            if brake_s > 0 and self._tuning.brake and routine.lane.only_bulk():
+                routine.brake.pull(brake_s)
 
     def _let_go(self) -> None:
         with self._holding:
             now_s = self._clock()
             self._holds.end(now_s)
-            self._routine.call.hold(self._holds.until_s)
+            self._hold_lanes()
             if self._holds.brake_until_s <= now_s:
-                self._brake.release()
+                self._lanes.routine.brake.release()
 
-    def _tune(self, mark: int) -> None:
-        """Once the lane's socket is there, and once only."""
-        if mark in self._untuned and (tuned := tune(mark, self._tuning)) is not None:
-            self._untuned.discard(mark)
-            _log.info("connection to the cloud at %s: %s", self._address, tuned)
+    def _hold_lanes(self) -> None:
+        for lane in self._lanes.all():  # the express one may have routine requests from before it was that
+            lane.call.hold(self._holds.until_s)
+
+    def _change_roles(self) -> None:
+        with self._holding:
+            before = None if self._holds.under_way else self._lanes.change_roles()
+        if before is not None:
+            before.lane.hand_over(self._lanes.routine.lane)
 
     def _heard(self, load: Load, at_s: float, waited_s: float | None = None) -> None:
         with self._lock:
@@ -241,30 +226,15 @@ class Connection:
             self._heard(load, at_s)
 
     def _busy(self) -> bool:
-        return any(lane.busy for lane in self._lanes())
+        return any(lane.busy for lane in self._lanes.all())
 
     def _pressure(self) -> tuple[bool, float]:
-        lanes = self._lanes()
+        lanes = self._lanes.all()
         return any(lane.bulk_under_way() for lane in lanes), max(lane.call.moved_at_s for lane in lanes)
-
-    def _routine_ended(self, error: SutureError) -> None:
-        with self._lock:
-            express = self._express
-        if express is not None and not _is_stopping(error):
-            express.call.close(error)
 
     def _dead(self, error: SutureError) -> None:
         _log.warning("%s", error)
-        if _is_stopping(error):
+        if is_stopping(error):
             return
-        for lane in self._lanes():
+        for lane in self._lanes.all():
             lane.call.close(error)
-
-
-def _is_stopping(error: SutureError) -> bool:
-    """Whether the cloud ends the session because it is told to: it still answers what other sessions have begun."""
-    return isinstance(error, Refused) and error.code == codes.STOPPING
-
-
-def _express_ended(error: SutureError) -> None:
-    _log.info("the express lane ended: %s", error)

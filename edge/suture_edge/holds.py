@@ -26,6 +26,11 @@ class Holds:
         self._under_way = 0
         self._first_s = self._last_s = -math.inf
 
+    @property
+    def under_way(self) -> bool:
+        """Whether one was begun that is not over."""
+        return self._under_way > 0
+
     def begin(self, now_s: float, for_s: float) -> None:
         """Holds for `for_s`, or as much of that as is left of the holds that this one follows."""
         if now_s >= self.until_s + REST_S:
@@ -42,3 +47,24 @@ class Holds:
         if not self._under_way:
             self.until_s = min(self.until_s, now_s)
             self.brake_until_s = min(self.brake_until_s, now_s)
+
+
+class Held:
+    """Until when a lane sends nothing routine, and for how long it did not, all in all. As `Holds` else."""
+
+    def __init__(self) -> None:
+        self._from_s = self._until_s = 0.0
+        self._before_s = 0.0
+
+    def hold(self, now_s: float, until_s: float) -> None:
+        """Holds until then, whatever was to be before."""
+        self._before_s = self.total_s(now_s)
+        self._from_s, self._until_s = now_s, until_s
+
+    def left_s(self, now_s: float) -> float:
+        """How much of it is left; 0 where it sends."""
+        return max(self._until_s - now_s, 0.0)
+
+    def total_s(self, now_s: float) -> float:
+        """For how long it has been held by now."""
+        return self._before_s + max(min(now_s, self._until_s) - self._from_s, 0.0)

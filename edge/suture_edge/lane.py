@@ -29,14 +29,16 @@ ROOM_WAIT_S: Final = 30.0
 BULK_BYTES: Final = 64 * 1024
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class _InFlight:
-    """A request handed in; times on the connection's clock."""
+    """A request handed in, and the lane that has it; times on the connection's clock."""
 
+    lane: Lane
     upload: Upload
     pending: PendingResult
     handed_at_s: float
     began_at_s: float = 0.0
+    cancelled: bool = False
 
 
 class Lane:
@@ -105,10 +107,9 @@ class Lane:
             ProtocolError: the request is malformed.
         """
         upload = Upload(request)
-        # Who keeps the handle of an answered request must not keep its payload.
-        known = weakref.ref(upload)
-        pending = PendingResult(lambda: self._cancel(known()), str(self._address))
-        flight = _InFlight(upload=upload, pending=pending, handed_at_s=self._clock())
+        pending = PendingResult(lambda: _cancel(known()), str(self._address))
+        flight = _InFlight(lane=self, upload=upload, pending=pending, handed_at_s=self._clock())
+        known = weakref.ref(flight)  # who keeps the handle of an answered request must not keep its payload
         with self._room:
             if not self._room.wait_for(lambda: self._error or self._has_room(request), timeout_s):
                 waiting = f"{len(self._in_flight)} requests wait for the cloud at {self._address}"
@@ -122,6 +123,12 @@ class Lane:
             self._land(upload)
             raise
         return pending
+
+    def hand_over(self, other: Lane) -> None:
+        """Gives the routine requests that were not begun to another lane; that may hold more than it lets in."""
+        for upload in self.call.withdraw():
+            if (flight := self._land(upload)) is not None:
+                other._adopt(flight)
 
     def close(self, error: SutureError | None = None) -> None:
         """Ends it; what is in flight fails with `error`, or a LinkError that says it was closed."""
@@ -165,9 +172,25 @@ class Lane:
             flight.pending.fail(error)
         self._on_end(error)
 
-    def _cancel(self, upload: Upload | None) -> None:
+    def _adopt(self, flight: _InFlight) -> None:
+        with self._lock:
+            flight.lane = self
+            error = self._error
+            if error is None:
+                self._in_flight[flight.upload] = flight
+        try:
+            if error is not None:
+                raise error
+            self.call.upload(flight.upload)
+        except SutureError as failed:
+            self._land(flight.upload)
+            flight.pending.fail(failed)
+        if flight.cancelled:  # while neither lane had it
+            _cancel(flight)
+
+    def _drop(self, upload: Upload) -> None:
         # Of several threads one lands it: a second Cancel would break the protocol, and so end the session.
-        if upload is not None and (flight := self._land(upload)) is not None:
+        if (flight := self._land(upload)) is not None:
             self.call.cancel(upload)
             flight.pending.fail(Refused(codes.CANCELLED, "cancelled", request_id=upload.request_id))
 
@@ -182,6 +205,12 @@ class Lane:
         urgent = request.priority > Priority.ROUTINE
         held = [len(u.request.payload) for u in self._in_flight if (u.request.priority > Priority.ROUTINE) is urgent]
         return not held or (len(held) < MAX_HELD and sum(held) + len(request.payload) <= MAX_HELD_BYTES)
+
+
+def _cancel(flight: _InFlight | None) -> None:
+    if flight is not None:
+        flight.cancelled = True
+        flight.lane._drop(flight.upload)
 
 
 def _result(event: Result, flight: _InFlight, at_s: float) -> CloudResult:

@@ -47,8 +47,10 @@ UNSENT_BYTES: Final = 32 * 1024
 #: Share of its rate that a braked connection keeps: one packet each 40 ms at 10 Mbit/s, so that it is awake soon after.
 BRAKED_SHARE: Final = 1 / 32
 _BRAKED_MIN_BYTES_PER_S: Final = 2_000
-#: Offsets in `struct tcp_info` (linux/tcp.h): snd_mss, rtt in µs, snd_cwnd; all u32.
+#: Offsets in `struct tcp_info` (linux/tcp.h): snd_mss, rtt in µs, snd_cwnd; all u32. Then two rates in bytes/s, u64.
 _SND_MSS, _RTT_US, _SND_CWND = 16, 68, 80
+_PACING_RATE, _DELIVERY_RATE = 104, 160
+_INFO_BYTES: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,10 +61,11 @@ class Tuning:
     unsent_bytes: int | None = UNSENT_BYTES
     brake: bool = True
     tell_idle: bool = True
+    change_lanes: bool = True
 
 
 #: Everything as the system has it.
-UNTUNED: Final = Tuning(congestion_control=None, unsent_bytes=None, brake=False, tell_idle=False)
+UNTUNED: Final = Tuning(congestion_control=None, unsent_bytes=None, brake=False, tell_idle=False, change_lanes=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +104,24 @@ def tune(mark: int, tuning: Tuning) -> Tuned | None:
                     congestion_control=name.split(b"\0")[0].decode("ascii", "replace"),
                     unsent_bytes=connection.getsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT) & _UNLIMITED,
                 )
+    return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rates:
+    """The kernel's rates for a socket's path, bit/s: how fast it would send, and how fast what it sent last arrived."""
+
+    pacing_bps: float
+    delivery_bps: float
+
+
+def rates(mark: int) -> Rates | None:
+    """Those of the socket of that mark; None where there is none, or the system does not tell."""
+    for connection in _marked(mark):
+        with connection, contextlib.suppress(OSError, struct.error):
+            info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO_BYTES)
+            pacing, delivery = (struct.unpack_from("=Q", info, at)[0] for at in (_PACING_RATE, _DELIVERY_RATE))
+            return Rates(pacing_bps=8.0 * pacing, delivery_bps=8.0 * delivery)
     return None
 
 
@@ -172,7 +193,7 @@ class Brake:
 
 def _braked_bytes_per_s(connection: socket.socket) -> int:
     """A share of what the window allows in a round trip, which does not depend on how long it has been braked."""
-    info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 128)
+    info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO_BYTES)
     mss, rtt_us, window = (struct.unpack_from("=I", info, at)[0] for at in (_SND_MSS, _RTT_US, _SND_CWND))
     rate = window * mss / max(rtt_us / 1e6, 1e-6)
     return int(min(max(BRAKED_SHARE * rate, _BRAKED_MIN_BYTES_PER_S), _UNLIMITED - 1))

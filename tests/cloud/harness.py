@@ -159,6 +159,8 @@ class NumpyExecutor:
         keep: Whether to keep in `ran` what it was given.
     """
 
+    preempts = False
+
     def __init__(self, delay_s: float = 0.0, *, keep: bool = True) -> None:
         self._delay_s, self._keep = delay_s, keep
         self.ran: list[list[TailRequest]] = []

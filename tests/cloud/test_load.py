@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from suture_cloud.executor import TailResult
+from suture_cloud.executor import TailRequest, TailResult
 from suture_cloud.load import RATIO_LIFE_S, RUNS, Meter
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
 from suture_edge.heartbeat import Pulse
 from suture_models.bundle import Bundle
 from suture_protocol.events import Priority
-from tests.cloud.harness import RunningCloud, mid_request, until, wide_request, write_bundle
+from tests.cloud.harness import NumpyExecutor, RunningCloud, mid_request, until, wide_request, write_bundle
 
 SLOW, FAST = ("digest", "slow"), ("digest", "fast")
 DONE = TailResult(outputs={}, tail_s=0.2)
@@ -62,6 +63,24 @@ def test_two_executors_share_what_is_ahead():
     found.began([SLOW], 0.0)
     assert found.wait_s([], 0.0) == 0.0
     assert found.wait_s([FAST, SLOW], 0.0) == pytest.approx(1.0)
+
+
+def test_what_passes_waits_for_none_that_it_stops_and_those_wait_for_it():
+    found = meter(slow=1.0, fast=0.1)
+    found.began([SLOW], 0.0)
+    assert found.wait_s([FAST], 0.4, passing=True) == pytest.approx(0.1)
+    passing = found.began([FAST], 0.4, passing=True)
+    assert found.wait_s([FAST], 0.45, passing=True) == pytest.approx(0.05 + 0.1)
+    assert found.wait_s([], 0.4) == pytest.approx(0.6 + 0.1)
+    assert found.utilisation(60.0) == pytest.approx(1.0, abs=1e-6)
+    found.ended(passing, [FAST], [DONE], 0.2, 0.6)
+    assert found.wait_s([], 0.6) == pytest.approx(0.6)  # 0.2 later than it should have been
+
+
+def test_a_tail_that_was_stopped_is_not_taken_for_a_slow_one():
+    found = meter()
+    ran(found, SLOW, 0.9, result=TailResult(outputs={}, tail_s=0.2, stopped_s=0.7))
+    assert found.expected_s(SLOW) == pytest.approx(0.2)
 
 
 def test_a_batch_costs_each_of_its_requests_its_part():
@@ -158,6 +177,41 @@ def test_another_units_requests_are_in_the_wait_and_stat_passes_the_routine_ones
             request.wait(10)
     until(lambda: edge.load_samples()[-1].load.requests == 0)
     assert edge.load_samples()[-1].load.routine_wait_s == 0.0
+
+
+class Preempting(NumpyExecutor):
+    """Runs what is urgent although it is held."""
+
+    preempts = True
+
+    async def run(self, requests: list[TailRequest]) -> list[TailResult]:
+        return [self._one(one) for one in requests] if requests[0].urgent else await super().run(requests)
+
+
+def test_an_executor_that_preempts_has_what_is_urgent_at_once(bundle: Bundle):
+    cloud = RunningCloud(bundle)
+    cloud.executor = Preempting()
+    pulse = Pulse(interval_s=0.02)
+    with cloud, CloudClient(cloud.address, PlainChannels(insecure=True), pulse=pulse) as edge:
+        edge.connect()
+        for _ in range(3):
+            edge.infer(wide_request(bundle))  # so that its time is known
+        cloud.executor.hold()
+        cloud.executor.started.clear()
+        waiting = [edge.submit(wide_request(bundle)) for _ in range(3)]
+        assert cloud.executor.started.wait(10)
+        for priority in (Priority.STAT, Priority.URGENT):
+            stat, expected = mid_request(bundle, priority=priority)
+            result = edge.infer(stat)
+            np.testing.assert_array_equal(result.outputs["score"], expected)
+        load = edge.load_samples()[-1].load
+        assert load.stat_wait_s == 0
+        assert load.routine_wait_s > 0
+        assert load.utilisation <= 1
+        assert not any(request.done for request in waiting)
+        cloud.executor.let_go()
+        for request in waiting:
+            request.wait(10)
 
 
 def test_pongs_do_not_count_while_the_unit_has_a_request_there(edge: CloudClient, cloud: RunningCloud, bundle: Bundle):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,58 @@ def test_the_executor_answers_in_order_and_tells_errors_in_the_result(tiny_bundl
     for name, value in results[0].outputs.items():
         np.testing.assert_array_equal(results[2].outputs[name], value)
     assert results[0].tail_s > 0
+
+
+def test_urgent_tails_run_between_the_operations_of_others(pneumonia_bundle):
+    manifest = pneumonia_bundle.manifest
+    variant = manifest.variants[0].id
+    cut = manifest.cuts[1]
+    slow = request(pneumonia_bundle, cut, variant, codes_at(cut, batch=24))
+    urgent = [dataclasses.replace(slow, tensors=codes_at(cut, seed=seed), urgent=True) for seed in (1, 2)]
+    executor = LocalExecutor([pneumonia_bundle], CPU)
+    alone = executor.run_one(slow), [executor.run_one(one) for one in urgent]
+    order: list[str] = []
+
+    async def told(name: str, requests: list[TailRequest]) -> list[Any]:
+        results = await executor.run(requests)
+        order.append(name)
+        return results
+
+    async def both() -> tuple[list[Any], list[Any]]:
+        routine = asyncio.create_task(told("routine", [slow]))
+        await asyncio.sleep(0.1 * alone[0].tail_s)
+        return await told("urgent", urgent), await routine
+
+    passed, (stopped,) = asyncio.run(both())
+    assert order == ["urgent", "routine"]
+    for found, expected in ((stopped, alone[0]), *zip(passed, alone[1], strict=True)):
+        assert not found.error
+        for name, value in expected.outputs.items():
+            np.testing.assert_array_equal(found.outputs[name], value)
+    assert stopped.stopped_s >= sum(one.tail_s for one in passed)
+    assert all(one.stopped_s == 0 for one in passed)
+
+
+def test_tails_that_are_measured_meanwhile_run_nothing_urgent(tiny_bundle):
+    _, int8 = variant_ids(tiny_bundle)
+    cut = widest(tiny_bundle)
+    executor = LocalExecutor([tiny_bundle], CPU)
+    urgent = dataclasses.replace(request(tiny_bundle, cut, int8, codes_at(cut)), urgent=True)
+    seen: list[str] = []
+    run_one = executor.run_one
+    executor.run_one = lambda asked: seen.append(threading.current_thread().name) or run_one(asked)  # type: ignore
+
+    async def all_of_them() -> None:
+        loop = asyncio.get_running_loop()
+        tails = executor.tails[tiny_bundle.digest]
+        measuring = [loop.run_in_executor(None, tails.run, urgent) for _ in range(20)]
+        for _ in range(20):
+            await executor.run([urgent])
+        await asyncio.gather(*measuring)
+
+    asyncio.run(all_of_them())
+    assert len(seen) == 20
+    assert all(name.startswith("tail") for name in seen)
 
 
 def test_a_bundle_whose_weights_were_changed_is_not_served(tiny_bundle, tmp_path):

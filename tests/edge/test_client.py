@@ -162,12 +162,12 @@ def test_a_request_cancelled_by_two_threads_is_cancelled_once_and_the_session_go
     request, expected = mid_request(bundle)
     for _ in range(20):
         pending = edge.submit(request)
-        (upload,) = edge._connection._routine._in_flight
+        (flight,) = edge._connection._lanes.routine.lane._in_flight.values()
         until(lambda: any(stream.open_requests for stream in cloud.server._streams))
         pending.cancel()
-        # As long as another thread holds the upload it can be told again, before the cloud has answered the first.
+        # As long as another thread holds the request it can be told again, before the cloud has answered the first.
         pending.cancel()
-        del upload
+        del flight
         with pytest.raises(Refused) as refused:
             pending.wait(1)
         assert refused.value.code == "cancelled"
@@ -489,7 +489,7 @@ def test_a_cloud_told_to_stop_answers_an_urgent_request_although_nothing_routine
         bulk.cancel()
         until(lambda: sum(stream.open_requests for stream in cloud.server._streams) == 1)
         cloud.begin_stop()
-        until(lambda: len(cloud.server._streams) == 1 and not edge._connection._routine.alive)
+        until(lambda: len(cloud.server._streams) == 1 and not edge._connection._lanes.routine.lane.alive)
         cloud.executor.let_go()
         np.testing.assert_array_equal(pending.wait(10).outputs["score"], expected)
         until(lambda: not edge.connected)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suture_edge.holds import HOLDS_S, REST_S, Holds
+from suture_edge.holds import HOLDS_S, REST_S, Held, Holds
 
 
 def test_a_hold_lasts_as_asked_and_ends_with_the_last_that_asked():
@@ -54,3 +54,25 @@ def test_one_long_hold_may_be_longer_but_does_not_brake_for_longer():
     assert (holds.until_s, holds.brake_until_s) == (80.0, HOLDS_S)
     holds.begin(70.0, 80.0)
     assert holds.until_s == 80.0
+
+
+def test_a_lane_counts_for_how_long_it_was_held():
+    held = Held()
+    assert (held.left_s(100.0), held.total_s(100.0)) == (0.0, 0.0)
+    held.hold(100.0, 101.0)
+    assert (held.left_s(100.25), held.total_s(100.25)) == (0.75, 0.25)
+    held.hold(100.5, 102.0)  # longer,
+    assert (held.left_s(101.0), held.total_s(101.0)) == (1.0, 1.0)
+    held.hold(101.0, 101.0)  # or over before its time
+    assert (held.left_s(101.0), held.total_s(105.0)) == (0.0, 1.0)
+    held.hold(106.0, 106.5)
+    assert held.total_s(110.0) == 1.5
+
+
+def test_it_is_known_whether_a_hold_is_under_way():
+    holds = Holds()
+    assert not holds.under_way
+    holds.begin(1.0, 1.0)
+    assert holds.under_way  # whatever the time
+    holds.end(9.0)
+    assert not holds.under_way
