@@ -103,6 +103,25 @@ def test_a_request_that_moved_can_be_cancelled(edge, cloud, bundle, slow_express
     pending[-1].wait(20)
 
 
+def test_a_request_that_is_cancelled_while_it_moves_is_dropped(edge, cloud, bundle, monkeypatch):
+    pending, lane = full_lane(edge, cloud, bundle)
+    other = edge._connection._lanes.express.lane
+    adopt = other._adopt
+
+    def late(flight):
+        if flight.pending is pending[BEGUN]:
+            flight.pending.cancel()
+        adopt(flight)
+
+    monkeypatch.setattr(other, "_adopt", late)
+    lane.hand_over(other)
+    with pytest.raises(Refused, match="cancelled"):
+        pending[BEGUN].wait(10)
+    until(lambda: open_requests(cloud) == [WAITING - 1, BEGUN])
+    cloud.executor.let_go()
+    pending[-1].wait(20)
+
+
 def test_a_request_that_moves_to_a_lane_that_has_ended_fails_as_the_others_there_do(edge, cloud, bundle):
     pending, lane = full_lane(edge, cloud, bundle)
     gone = edge._connection._lanes.express.lane
