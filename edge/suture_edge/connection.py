@@ -16,7 +16,7 @@ from suture_edge.holds import Holds
 from suture_edge.lane import ROOM_WAIT_S, Lane
 from suture_edge.lanes import Lanes, MarkedLane, is_stopping
 from suture_edge.results import LoadSample, PendingResult
-from suture_edge.sockets import Brake, IdleTeller, Tuning
+from suture_edge.sockets import Brake, IdleTeller, RateReader, Tuning
 from suture_edge.uploads import CloudRequest
 from suture_protocol.address import Address
 from suture_protocol.errors import SutureError
@@ -144,7 +144,7 @@ class Connection:
             return self._overtaking(way, request, timeout_s)
         if routine.bulk_under_way(len(request.payload)):
             self._lanes.open_express()
-            self._change_roles()
+        self._change_roles()
         return self._lanes.routine.lane.submit(request, timeout_s)
 
     @contextmanager
@@ -153,6 +153,8 @@ class Connection:
         if priority <= Priority.ROUTINE:
             yield
             return
+        if not self._busy():
+            self._change_roles()
         self._hold(_HOLD_S)
         try:
             yield
@@ -172,7 +174,7 @@ class Connection:
         channel = self._channels.open(self._address, options)
         idle = IdleTeller(mark).tell if self._tuning.tell_idle else None
         lane = Lane(channel, self._address, self._hello, on_end, self._clock, self._heard, idle)
-        return MarkedLane(lane, mark, Brake(mark))
+        return MarkedLane(lane, mark, Brake(mark), RateReader(mark))
 
     def _overtaking(self, way: MarkedLane, request: CloudRequest, timeout_s: float) -> PendingResult:
         """Submits an urgent request and holds the routine lane until it is answered, or should have arrived."""

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from suture_edge.lane import Lane
-from suture_edge.sockets import Brake, Tuned, Tuning, rates, tune
+from suture_edge.sockets import Brake, RateReader, Tuned, Tuning, tune
 from suture_protocol import codes
 from suture_protocol.errors import Refused, SutureError
 
 _log = logging.getLogger(__name__)
 
-#: The lanes change roles where the express one would send at less than this share of what the routine one delivers,
+#: A lane is slow that would send at less than this share of what the other delivers, or would send.
 _SLOW: Final = 0.7
-#: which is looked at no more often than this.
+#: While requests are under way, that is looked at no more often than this.
 _LOOK_S: Final = 0.5
 
 
@@ -29,6 +29,7 @@ class MarkedLane:
     lane: Lane
     mark: int
     brake: Brake
+    rates: RateReader
     tuned: Tuned | None = None
 
     def tune(self, tuning: Tuning, cloud: str) -> None:
@@ -44,7 +45,8 @@ class Lanes:
 
     TCP paces what is urgent by what it knows of the line, and short requests alone never show it a rate above their
     size by a round trip: it sent 25 KB at 10 Mbit/s of 50. Only bulk shows it more. So the lanes change roles where
-    the express one knows too little: routine requests go on there, and what is urgent has the lane that knows the line.
+    the express one knows too little while routine requests follow each other: they go on there, and what is urgent has
+    the lane that knows the line. A request that has the connection to itself goes on that lane, too.
 
     Args:
         make: Makes a lane; told whom to tell that it ended.
@@ -102,15 +104,18 @@ class Lanes:
             What was the routine lane, for its requests that were not begun to be handed over. What was begun remains
             there, ahead of what is urgent, until it is through. None where nothing changed.
         """
-        now_s = self._clock()
         with self._lock:
             routine, express = self._routine, self._express
-            if express is None or now_s < self._looked_at_s + _LOOK_S:
+            if express is None or not self._tuning.change_lanes or not express.lane.call.welcomed:
                 return None
-            self._looked_at_s = now_s
+            if routine.lane.busy or express.lane.busy:
+                now_s = self._clock()
+                if now_s < self._looked_at_s + _LOOK_S or not routine.lane.bulk_under_way():
+                    return None
+                self._looked_at_s = now_s
             for one in (routine, express):
                 one.tune(self._tuning, self._cloud)
-            if not self._tuning.change_lanes or not express.lane.call.welcomed or not _knows_more(routine, express):
+            if not _better(routine, express):
                 return None
             self._routine, self._express = express, routine
         _log.debug("routine requests to the cloud at %s go on another connection", self._cloud)
@@ -135,9 +140,14 @@ def is_stopping(error: SutureError) -> bool:
     return isinstance(error, Refused) and error.code == codes.STOPPING
 
 
-def _knows_more(routine: MarkedLane, express: MarkedLane) -> bool:
+def _better(routine: MarkedLane, express: MarkedLane) -> bool:
+    """Whether the lanes should change roles, by what the kernel knows of the line on each."""
     # Others than BBR forget in a pause what they knew.
     if any(one.tuned is None or one.tuned.congestion_control != "bbr" for one in (routine, express)):
         return False
-    known, other = rates(routine.mark), rates(express.mark)
-    return known is not None and other is not None and other.pacing_bps < _SLOW * known.delivery_bps
+    ours, other = routine.rates.read(), express.rates.read()
+    if ours is None or other is None:
+        return False
+    if routine.lane.busy:  # so that routine requests teach the other one
+        return other.sending_bps < _SLOW * ours.delivery_bps
+    return ours.sending_bps < _SLOW * other.sending_bps

@@ -47,8 +47,9 @@ UNSENT_BYTES: Final = 32 * 1024
 #: Share of its rate that a braked connection keeps: one packet each 40 ms at 10 Mbit/s, so that it is awake soon after.
 BRAKED_SHARE: Final = 1 / 32
 _BRAKED_MIN_BYTES_PER_S: Final = 2_000
-#: Offsets in `struct tcp_info` (linux/tcp.h): snd_mss, rtt in µs, snd_cwnd; all u32. Then two rates in bytes/s, u64.
-_SND_MSS, _RTT_US, _SND_CWND = 16, 68, 80
+#: Offsets in `struct tcp_info` (linux/tcp.h): snd_mss, rtt and least rtt in µs, snd_cwnd; all u32. Then two rates in
+#: bytes/s, u64.
+_SND_MSS, _RTT_US, _MIN_RTT_US, _SND_CWND = 16, 68, 148, 80
 _PACING_RATE, _DELIVERY_RATE = 104, 160
 _INFO_BYTES: Final = 256
 
@@ -109,24 +110,50 @@ def tune(mark: int, tuning: Tuning) -> Tuned | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rates:
-    """The kernel's rates for a socket's path, bit/s: how fast it would send, and how fast what it sent last arrived."""
+    """The kernel's rates for a socket's path, bit/s: how fast it would send, by pacing and by the window, and how fast
+    what it sent last arrived."""
 
-    pacing_bps: float
+    sending_bps: float
     delivery_bps: float
 
 
-def rates(mark: int) -> Rates | None:
-    """Those of the socket of that mark; None where there is none, or the system does not tell."""
-    for connection in _marked(mark):
+class _Found:
+    """The socket of a mark, looked for once and held by its number; from one thread."""
+
+    def __init__(self, mark: int) -> None:
+        self._mark = mark
+        self._descriptor = -1
+
+    def copy(self) -> socket.socket | None:
+        """A duplicate for the caller to close; None where there is none of that mark."""
+        for descriptor in itertools.chain((self._descriptor,), _descriptors()):
+            if (connection := _copy(descriptor, self._mark)) is not None:
+                self._descriptor = descriptor
+                return connection
+        return None
+
+
+class RateReader:
+    """Reads the rates of the socket of a mark. From one thread."""
+
+    def __init__(self, mark: int) -> None:
+        self._socket = _Found(mark)
+
+    def read(self) -> Rates | None:
+        """None where there is no such socket, or the system does not tell."""
+        if (connection := self._socket.copy()) is None:
+            return None
         with connection, contextlib.suppress(OSError, struct.error):
             info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO_BYTES)
+            mss, rtt_us, window = (struct.unpack_from("=I", info, at)[0] for at in (_SND_MSS, _MIN_RTT_US, _SND_CWND))
             pacing, delivery = (struct.unpack_from("=Q", info, at)[0] for at in (_PACING_RATE, _DELIVERY_RATE))
-            return Rates(pacing_bps=8.0 * pacing, delivery_bps=8.0 * delivery)
-    return None
+            by_window = window * mss / max(rtt_us / 1e6, 1e-6)
+            return Rates(sending_bps=8.0 * min(pacing, by_window), delivery_bps=8.0 * delivery)
+        return None
 
 
 class IdleTeller:
-    """Tells the kernel, for the socket of a mark, that its sender has nothing more to send for now.
+    """Tells the kernel, for the socket of a mark, that its sender has nothing more to send for now. From one thread.
 
     The kernel looks for that only when something is written (tcp_rate.c), so that what it sends again after the last
     byte of a request looks to it like all that the line carries. BBR keeps the best rate of ten round trips; after as
@@ -136,17 +163,13 @@ class IdleTeller:
     """
 
     def __init__(self, mark: int) -> None:
-        self._mark = mark
-        self._descriptor = -1
+        self._socket = _Found(mark)
 
     def tell(self) -> None:
-        """Does so where the kernel has sent all it was given; of no effect before. From one thread."""
-        for descriptor in itertools.chain((self._descriptor,), _descriptors()):
-            if (connection := _copy(descriptor, self._mark)) is not None:
-                self._descriptor = descriptor
-                with connection, contextlib.suppress(OSError):
-                    connection.send(b"", socket.MSG_DONTWAIT)
-                return
+        """Does so where the kernel has sent all it was given; of no effect before."""
+        if (connection := self._socket.copy()) is not None:
+            with connection, contextlib.suppress(OSError):
+                connection.send(b"", socket.MSG_DONTWAIT)
 
 
 class Brake:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
 from suture_edge.lane import Lane
 from suture_edge.results import PendingResult
+from suture_edge.sockets import UNTUNED, Rates, Tuned
 from suture_models.bundle import Bundle
 from suture_protocol.errors import LinkError, Refused
 from suture_protocol.events import Priority
@@ -48,7 +51,7 @@ def slow_express(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
     def begin() -> None:
         left = [True]
-        monkeypatch.setattr(lanes, "_knows_more", lambda routine, express: left and left.pop())
+        monkeypatch.setattr(lanes, "_better", lambda routine, express: left and left.pop())
         monkeypatch.setattr(lanes, "_LOOK_S", 0.0)
 
     return begin
@@ -75,6 +78,38 @@ def check_answers(pending: list[PendingResult], bundle: Bundle) -> None:
     for seed, waiting in enumerate(pending):
         codes = np.frombuffer(wide_request(bundle, seed).payload, np.uint8)
         np.testing.assert_allclose(waiting.wait(20).outputs["mean"], codes.mean(dtype=np.float32), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("busy", "routine", "express", "better"),
+    [
+        (True, (50e6, 48e6), (10e6, 4e6), True),  # bulk is to teach the express lane
+        (True, (10e6, 48e6), (40e6, 4e6), False),  # which sends fast enough, however little it did so far
+        (False, (10e6, 4e6), (50e6, 48e6), True),  # a lone request takes the faster lane,
+        (False, (40e6, 4e6), (50e6, 48e6), False),  # but for little it stays where it is
+    ],
+)
+def test_roles_change_by_what_the_kernel_knows_of_the_line(busy, routine, express, better):
+    def lane(rates: tuple[float, float], control: str = "bbr") -> Any:
+        told = Rates(sending_bps=rates[0], delivery_bps=rates[1])
+        return SimpleNamespace(
+            lane=SimpleNamespace(busy=busy),
+            rates=SimpleNamespace(read=lambda: told),
+            tuned=Tuned(congestion_control=control, unsent_bytes=0),
+        )
+
+    assert lanes._better(lane(routine), lane(express)) is better
+    assert lanes._better(lane(routine), lane(express, "cubic")) is False
+
+
+def test_an_untuned_connection_keeps_its_roles(cloud, bundle, slow_express):
+    with CloudClient(cloud.address, PlainChannels(insecure=True), pulse=None, tuning=UNTUNED) as edge:
+        edge.connect()
+        _, before = full_lane(edge, cloud, bundle)
+        slow_express()
+        edge.submit(wide_request(bundle))
+        assert routine_lane(edge) is before
+        cloud.executor.let_go()
 
 
 def test_what_was_not_begun_goes_on_the_other_lane_and_all_is_answered_once(edge, cloud, bundle, slow_express):

@@ -17,7 +17,7 @@ import pytest
 
 from suture_edge.channels import CHANNEL_OPTIONS, PlainChannels, marked_options
 from suture_edge.client import CloudClient
-from suture_edge.sockets import UNSENT_BYTES, UNTUNED, Brake, IdleTeller, Tuning, rates, tune
+from suture_edge.sockets import UNSENT_BYTES, UNTUNED, Brake, IdleTeller, RateReader, Tuning, tune
 from suture_models.bundle import Bundle
 from suture_protocol.address import Address
 from suture_protocol.events import Priority
@@ -117,13 +117,13 @@ def test_only_the_marked_socket_is_tuned_and_what_is_in_force_is_told() -> None:
 
 def test_the_kernel_tells_how_fast_a_socket_sends_and_how_fast_that_arrived() -> None:
     with pair(12_345) as (first, _):
-        assert rates(12_346) is None
+        assert RateReader(12_346).read() is None
         for _ in range(20):
             first.sendall(bytes(1 << 10))
         until(lambda: written(first) == 20 << 10)
-        told = rates(12_345)
+        told = RateReader(12_345).read()
         assert told is not None
-        assert told.pacing_bps > 1e6
+        assert told.sending_bps > 1e6
         assert told.delivery_bps > 1e6
 
 

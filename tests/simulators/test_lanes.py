@@ -22,7 +22,7 @@ UNIT = """
     from pathlib import Path
     from suture_edge.channels import PlainChannels
     from suture_edge.client import CloudClient
-    from suture_edge.sockets import Tuning, rates
+    from suture_edge.sockets import Tuning
     from suture_models.bundle import open_bundle
     from tests.cloud.harness import bulk_request
 
@@ -43,9 +43,11 @@ UNIT = """
         for thread in threads:
             thread.join()
         lanes = client._connection._lanes
+        for one in (lanes.routine, lanes.express):
+            one.tune(tuning, address)
         print(json.dumps({
             "controls": [one.tuned.congestion_control for one in (lanes.routine, lanes.express)],
-            "express_bps": rates(lanes.express.mark).pacing_bps,
+            "express_bps": lanes.express.rates.read().sending_bps,
         }))
 """
 

@@ -26,7 +26,7 @@ _IMAGES_MAX = 3
 _NETWORK_HELP = "A bundle's directory, or a network whose bundle is in --bundles and else built there; repeat."
 _IMAGES_HELP = (
     "A file or a directory of images (DICOM, JPEG, PNG; to a 3D network a directory with one series is a volume); each "
-    "network is given those that it takes, three at most (overhead: 40, of which its series is made; codec: all; "
+    "network is given those that it takes, three at most (overhead: 40, of which its series is made; codec: 400; "
     "folders named after the labels give the truth). Default: a bundled radiograph."
 )
 _FACTOR_HELP = "The emulated unit: a factor (12) or a board (pi-4); repeat for several."

@@ -107,7 +107,8 @@ def _trained(
     own: _Codes,
     step: Callable[[str], None],
 ) -> dict[tuple[str, QuantParams], TensorTables]:
-    """Tables of each tensor and quantiser; operating points by `inputs` alone, frequencies by `everything`."""
+    """Tables of each tensor and quantiser, from the codes of `everything`; operating points from some of those, with
+    what answers depend on as `inputs` alone show it."""
     trained: dict[tuple[str, QuantParams], TensorTables] = {}
     step("codec tables: what the answer depends on")
     moved = output_sensitivity(program, [spec.name for spec in specs], inputs) if specs else Sensitivity({}, 0.0)

@@ -20,6 +20,7 @@ class TrainedBottleneck:
     epochs: tuple[Losses, ...]
     held_out: Losses
     images: int
+    images_held_out: int
 
     @property
     def card(self) -> Path:
@@ -50,7 +51,7 @@ Written by `suture train bottleneck`; do not edit. What holds for {made.base} ho
 The encoder turns {shape.inputs} channels at `{made.cut}` into codes of {shape.channels} channels with
 {shape.levels} levels, height and width halved {shape.halvings} times; the decoder (residual blocks: {shape.blocks},
 channels: {shape.width}) restores them. Trained by distillation from the float network on {trained.images} images,
-without labels.
+without labels; {trained.images_held_out} others, every tenth file, were held out.
 
 ## Recipe
 

@@ -96,7 +96,13 @@ def train_bottleneck(
     )
     save_bottleneck(out, bottleneck)
     trained = TrainedBottleneck(
-        weights=out, bottleneck=bottleneck, settings=settings, epochs=epochs, held_out=judged, images=len(read)
+        weights=out,
+        bottleneck=bottleneck,
+        settings=settings,
+        epochs=epochs,
+        held_out=judged,
+        images=len(read) - len(read[::_HELD_OUT]),
+        images_held_out=len(read[::_HELD_OUT]),
     )
     write_bottleneck_card(trained)
     return trained

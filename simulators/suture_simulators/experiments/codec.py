@@ -21,7 +21,7 @@ from suture_models.manifest import LAST_CUT, Cut, Manifest
 from suture_protocol.errors import BundleError, UsageError
 from suture_simulators.experiments.codec_answers import measure_cut, measure_input
 from suture_simulators.experiments.codec_desk import Desk
-from suture_simulators.experiments.codec_favourites import favourites
+from suture_simulators.experiments.codec_favourites import DEEP, favourites
 from suture_simulators.experiments.codec_sizes import measure_sizes
 from suture_simulators.experiments.pictures import spread
 from suture_simulators.experiments.reported import Reported
@@ -86,7 +86,7 @@ class Codecs(Reported):
                 parts = [f"{SIZES}{code_cut(bundle.manifest).id}", f"{ANSWERS}{_BOTTLENECK}"]
             else:
                 cuts = candidate_cuts(bundle.manifest)
-                count = min(_QUICK_FAVOURITES if settings.quick else FAVOURITES, len(cuts) - 1)
+                count = min(_QUICK_FAVOURITES if settings.quick else FAVOURITES, len(deep_cuts(cuts)))
                 parts = [f"{SIZES}{cut.id}" for cut in cuts] + [f"{ANSWERS}{_INPUT}"]
                 parts += [f"{ANSWERS}{_FAVOURITE}{place + 1}" for place in range(count)]
             first = next(iter(settings.bundles))
@@ -119,8 +119,10 @@ class Codecs(Reported):
             return measure_input(desk, point, record, quick=settings.quick)
         if base is not None:
             return measure_cut(desk, code_cut(bundle.manifest), point, record, base=base)
-        chosen = favourites(earlier, point.network, settings)[int(what.removeprefix(_FAVOURITE)) - 1]
-        return measure_cut(desk, bundle.cut(chosen), point, record)
+        chosen, place = favourites(earlier, point.network, settings), int(what.removeprefix(_FAVOURITE))
+        if place > len(chosen):  # the sizes of a deep cut could not be measured
+            raise UsageError(f"{point.network} has no {what}: {len(chosen)} deep cuts were measured")
+        return measure_cut(desk, bundle.cut(chosen[place - 1]), point, record)
 
 
 def base_of(bundle: Bundle, settings: Settings) -> str | None:
@@ -150,6 +152,12 @@ def code_cut(manifest: Manifest) -> Cut:
         if cut.id in rounded:
             return cut
     raise BundleError(f"bundle {manifest.network.name} says it has a bottleneck, and no cut behind one; build it again")
+
+
+def deep_cuts(cuts: Sequence[Cut]) -> list[Cut]:
+    """Those of some cuts that `favourites` chooses among: behind `DEEP` of the work, or all inner ones."""
+    inner = [cut for cut in cuts if cut.index]
+    return [cut for cut in inner if cut.head_macs >= DEEP * max(cut.head_macs + cut.tail_macs, 1)] or inner
 
 
 def candidate_cuts(manifest: Manifest) -> list[Cut]:

@@ -101,6 +101,11 @@ class Desk:
         """The head of `cut`; to close it is the caller's."""
         return load_head(get_engine(ENGINE), self.bundle, self.variant, cut)
 
+    def base_head(self, cut_id: str) -> Head:
+        """The head of a cut of the base, on the same kind of artefact; to close it is the caller's."""
+        variant = choose_variant(self._base, ENGINE, processor_class())
+        return load_head(get_engine(ENGINE), self._base, variant, self._base.cut(cut_id))
+
     def outputs(self, cut: Cut, boundaries: Sequence[Boundary]) -> NDArray[np.float32]:
         """The network's first output (N, …) for what crossed `cut`."""
         return _outputs(self._tails, cut, self.variant.id, boundaries)

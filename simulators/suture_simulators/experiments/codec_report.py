@@ -124,7 +124,8 @@ _DEFINITIONS = (
     "Order-0 entropy: of each image's tensor by its own histogram of bytes, which no coder that has to learn or send "
     "that histogram can count on. References are coded for real: zstd at level 19, JPEG-LS of all channels as tiles of "
     "one picture (the smaller of two arrangements), a range coder with one table a channel, trained on the images that "
-    "bundles are calibrated with. Ratios are medians over the images of each image's ratio, to the reference that is "
+    "bundles are calibrated with where their user gives no others. The figures are over the networks' own cuts; a "
+    "bottleneck's is in the tables. Ratios are medians over the images of each image's ratio, to the reference that is "
     "smallest for that image.",
     "Times are medians of turns in which all codecs code and decode the same image one after the other, in one thread, "
     "as the lesser of the time that passed and the processor's time.",
@@ -139,6 +140,8 @@ _DEFINITIONS = (
     "none or each of them is.",
     "Pictures are as small as the formats make them: JPEG with Huffman tables of its own, WebP at its slowest, each "
     "also at half the side and enlarged again. An image that came as a JPEG survives that quality unchanged.",
+    "Losses of AUC, the figures' too, are in points: hundredths. Networks with random weights count in no narrow "
+    "figure where others were measured.",
     f"Narrow points are chosen by size alone, never by their loss on these images: at each cut the widest codes "
     f"that are {NARROW_RATIO:g} times smaller than float32; of several bottlenecks likewise the one that sends most "
     f"within {format_size(BOTTLENECK_BYTES)}. The JPEG that is as good has the fewest bytes of all with no greater "

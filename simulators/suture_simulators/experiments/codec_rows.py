@@ -58,7 +58,8 @@ class CutRow:
     """One cut of one network with all that was coded there.
 
     Attributes:
-        base: The network that a bottleneck was made for, where this is one, and at which of its cuts.
+        base: The network that a bottleneck was made for, where this is one.
+        head_vs_base: A bottleneck's head's time over its network's at the same cut; None for none.
         codes: Elements that cross.
         all_codes: Whether all of them are uint8 codes.
         depth: Share of the network's multiply-accumulates before the cut.
@@ -69,13 +70,13 @@ class CutRow:
     network: str
     cut: str
     base: str
-    base_cut: str
     is_input: bool
     depth: float
     codes: int
     all_codes: bool
     bytes_float32: int
     head_s: float
+    head_vs_base: float | None
     tail_s: float
     entropy: Mapping[int, float]
     coded: Mapping[str, Coded]
@@ -110,10 +111,11 @@ def cut_rows(results: Results, network: str = "") -> list[CutRow]:
 def _cut_row(record: PointRecord, samples: Sequence[Sample]) -> CutRow:
     notes = record.notes
     by_arm = grouped(samples)
-    names = ("cut", "base", "base_cut", "is_input", "codes", "all_codes", "bytes_float32", "head_s", "tail_s")
+    names = ("cut", "base", "is_input", "codes", "all_codes", "bytes_float32", "head_s", "tail_s")
     return CutRow(
         network=record.point.network,
         depth=notes["head_macs_share"],
+        head_vs_base=notes.get("head_vs_base"),
         entropy=dict(zip(notes["images"], notes["entropy_bytes"], strict=True)),
         coded={arm: _coded(arm, found, notes) for arm, found in by_arm.items() if not arm.startswith(REFERENCE)},
         references={

@@ -25,12 +25,13 @@ LARGE_CODES: Final = 16_000
 def figures(results: Results) -> dict[str, float]:
     """The flat figures; see `codec_report` for what each is."""
     rows, ways = cut_rows(results), all_ways(results)
+    weights = {name: raw["weights"] for name, raw in results.facts.get("networks", {}).items()}
     coded = [row for row in rows if row.all_codes and not row.base]
     return {
         **_small(coded),
         **_fast(coded),
         **_inexact(results, rows),
-        **_narrow(ways),
+        **_narrow([way for way in ways if weights.get(way.network) != "random"] or ways),
         **_bottleneck(rows, ways),
         **_pictures(ways),
     }
@@ -91,9 +92,8 @@ def _bottleneck(rows: Sequence[CutRow], ways: Sequence[Way]) -> dict[str, float]
     else:
         found["bottleneck_auc_loss"] = point.loss.value
     own = next((row for row in rows if row.network == point.bottleneck), None)
-    plain = next((r for r in rows if own is not None and r.network == own.base and r.cut == own.base_cut), None)
-    if own is not None and plain is not None:
-        found["bottleneck_head_ratio"] = own.head_s / plain.head_s
+    if own is not None and own.head_vs_base is not None:
+        found["bottleneck_head_ratio"] = own.head_vs_base
     return found
 
 

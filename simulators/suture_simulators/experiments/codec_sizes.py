@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from suture_edge.engines.base import Head
 from suture_models.manifest import INPUT_CUT, Cut
 from suture_partitioner.stopwatch import Stopwatch
 from suture_protocol.codecs.base import Codec
@@ -31,6 +32,8 @@ _TURNS_MIN: Final = 3
 #: No further turns for an image whose turns took so long.
 _IMAGE_BUDGET_S: Final = 0.6
 _SIDE_RUNS: Final = 5
+_PAIRS: Final = 101
+_WARM_PAIRS: Final = 10
 #: What takes no longer runs warm.
 _QUICK_S: Final = 2e-3
 
@@ -64,12 +67,12 @@ def measure_sizes(
             record(Sample(point=point.key, turn=image, cut=cut.id, **sample))
         for sample in _referred(boundary, cut, references):
             record(Sample(point=point.key, turn=image, **sample))
-    boundary = boundaries[0]
+    boundary, base_cut = boundaries[0], built_with.get(BASE_CUT, "") if base else ""
     notes = {
         "part": "sizes",
         "cut": cut.id,
         "base": base,
-        "base_cut": built_with.get(BASE_CUT, "") if base else "",
+        "head_vs_base": _head_vs_base(desk, head, base_cut, images[0]) if base_cut else None,
         "is_input": cut.id == INPUT_CUT,
         "head_macs_share": cut.head_macs / max(cut.head_macs + cut.tail_macs, 1),
         "codes": sum(tensor.size for tensor in boundary),
@@ -136,6 +139,19 @@ def _error(boundary: Boundary, codec: Codec, packed: tuple[tuple[PayloadTensor, 
         for ours, theirs in zip(boundary, unpack(headers, payload, codec), strict=True)
     )
     return "" if same else CHANGED
+
+
+def _head_vs_base(desk: Desk, head: Head, base_cut: str, image: int) -> float:
+    """The time of a bottleneck's head over that of its network's at the same cut, the median of pairs in turns."""
+    plain = desk.base_head(base_cut)
+    inputs, watch = desk.inputs[image], Stopwatch()
+    ratios = []
+    for turn in range(_PAIRS + _WARM_PAIRS):
+        ours_s, plain_s = (watch.timed(partial(one.run, inputs))[1] for one in (head, plain))
+        if turn >= _WARM_PAIRS:
+            ratios.append(ours_s / plain_s)
+    plain.close()
+    return statistics.median(ratios)
 
 
 def _median_s(operation: Callable[[], object], watch: Stopwatch) -> float:

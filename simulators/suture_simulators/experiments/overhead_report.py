@@ -10,6 +10,7 @@ from suture_simulators.experiments.overhead_scores import (
     OVER_S,
     OVER_SHARE,
     Cell,
+    Spread,
     cells,
     figures,
     pipelines,
@@ -20,7 +21,19 @@ from suture_simulators.experiments.plots import Series, scatter
 from suture_simulators.experiments.types import Point, Results
 from suture_simulators.link_profile import TCP_PAYLOAD_SHARE
 
-_HEAD = ("network", "part", "Mbit/s", "round trip", "what", "payload", "measured", "bound", "ratio", "over by")
+_HEAD = (
+    "network",
+    "part",
+    "Mbit/s",
+    "round trip",
+    "what",
+    "payload",
+    "measured",
+    "n: quartiles",
+    "bound",
+    "ratio",
+    "over by",
+)
 
 
 def table(results: Results) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
@@ -48,7 +61,8 @@ _DEFINITIONS = (
     "(in brackets, ms; set is the delay, to which the emulation adds its own). Reading and preprocessing are left out "
     "on both sides. Codes cross as they are, so that sizes are exact. The answer's bytes are no part of the bound: "
     "1,000 logits take 3.3 ms at 10 Mbit/s. overhead_vs_profiles_median is the ratio to a bound whose head and tail "
-    "are the profiles', measured in a loop without waits: a core that has waited for the link is colder.",
+    "are the profiles', measured in a loop without waits: a core that has waited for the link is colder. Measured is "
+    "the median of the samples; how many there are, and their quartiles in ms, stand beside it.",
     "Warm, idle, lossy and STAT alike begin with a series at the largest payload that fills the line for ten round "
     "trips: only then does TCP know the line's rate, which short requests alone do not show it.",
     f"Idle: {IDLE_S:g} s of silence before each image; the worst payload counts. Lossy: {format_share(LOSS)} of "
@@ -68,7 +82,7 @@ def _single_rows(results: Results) -> Iterator[tuple[str, ...]]:
     for part in ("warm", "idle", "lossy"):
         for cell in cells(results, part):
             over_s = cell.measured_s - cell.bound_s
-            times = (format_time(cell.measured_s), format_time(cell.bound_s))
+            times = (*_times(cell.measured), format_time(cell.bound_s))
             yield (
                 *_place(cell.point)[:3],
                 f"{format_time(cell.point.rtt_s)} ({1e3 * cell.rtt_s:.1f})",
@@ -84,11 +98,12 @@ def _stat_rows(results: Results) -> Iterator[tuple[str, ...]]:
     for one in urgent(results):
         notes = one.record.notes
         done = f"beside {notes['routine_done']} routine images, {notes['routine_failed']} lost"
-        for what, took_s in ((done, one.busy_s), ("the same on untuned sockets", one.untuned_s)):
-            times = (format_time(took_s), format_time(one.idle_s))
-            over = f"{(took_s - one.idle_s) * 1e3:.1f} ms"
+        arms = ((done, one.busy, one.ratio), ("the same on untuned sockets", one.untuned, one.untuned_ratio))
+        for what, took, ratio in arms:
+            times = (*_times(took), format_time(one.idle.median_s))
+            over = f"{(took.median_s - one.idle.median_s) * 1e3:.1f} ms"
             place = (*_place(one.record.point), f"cut {notes['cut']} {what}", "")
-            yield (*place, *times, f"{took_s / one.idle_s:.3f}", over)
+            yield (*place, *times, f"{ratio:.3f}", over)
 
 
 def _series_rows(results: Results) -> Iterator[tuple[str, ...]]:
@@ -103,11 +118,16 @@ def _series_rows(results: Results) -> Iterator[tuple[str, ...]]:
             format_time(line.point.rtt_s),
             f"cut {line.cut}, {line.slices} images: {stages}; {together}; {alone}",
             "",
-            format_time(line.series_s),
+            *_times(line.series),
             format_time(slowest_s),
             f"{line.vs_slowest:.3f}",
             f"{(line.series_s - slowest_s) * 1e3:.1f} ms",
         )
+
+
+def _times(took: Spread) -> tuple[str, str]:
+    """The median, and of how many with which quartiles in ms."""
+    return format_time(took.median_s), f"{took.count}: {1e3 * took.low_s:.4g}–{1e3 * took.high_s:.4g}"
 
 
 def _place(point: Point) -> tuple[str, ...]:

@@ -18,6 +18,22 @@ OVER_S = 0.004
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Spread:
+    """Some times of one kind: how many, their median and quartiles."""
+
+    count: int
+    median_s: float
+    low_s: float
+    high_s: float
+
+    @classmethod
+    def of(cls, times_s: Sequence[float]) -> Spread:
+        """Of one time at least."""
+        low_s, median_s, high_s = (float(one) for one in np.percentile(times_s, (25, 50, 75)))
+        return cls(count=len(times_s), median_s=median_s, low_s=low_s, high_s=high_s)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
     """One payload at one point: medians, reading and preprocessing left out; `rtt_s` is as it was measured."""
 
@@ -25,9 +41,14 @@ class Cell:
     rtt_s: float
     cut: str
     payload_bytes: int
-    measured_s: float
+    measured: Spread
     bound_s: float
     profiled_bound_s: float
+
+    @property
+    def measured_s(self) -> float:
+        """What a result took."""
+        return self.measured.median_s
 
     @property
     def ratio(self) -> float:
@@ -52,7 +73,12 @@ class Pipeline:
     stages_s: dict[str, float]
     slowest_together_s: float
     alone_s: float
-    series_s: float
+    series: Spread
+
+    @property
+    def series_s(self) -> float:
+        """One image of the series."""
+        return self.series.median_s
 
     @property
     def vs_slowest(self) -> float:
@@ -86,13 +112,23 @@ def pipelines(results: Results) -> list[Pipeline]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Urgent:
-    """STAT at one point: medians on the idle link, beside routine images, and that on untuned sockets; reading and
+    """STAT at one point: on the idle link, beside routine images, and that on untuned sockets; reading and
     preprocessing left out."""
 
     record: PointRecord
-    idle_s: float
-    busy_s: float
-    untuned_s: float
+    idle: Spread
+    busy: Spread
+    untuned: Spread
+
+    @property
+    def ratio(self) -> float:
+        """Beside routine images against the idle link."""
+        return self.busy.median_s / self.idle.median_s
+
+    @property
+    def untuned_ratio(self) -> float:
+        """The same on untuned sockets, against the tuned ones on the idle link."""
+        return self.untuned.median_s / self.idle.median_s
 
     @property
     def link_used(self) -> float:
@@ -107,7 +143,7 @@ def urgent(results: Results) -> list[Urgent]:
     for record in results.valid:
         if record.point.scenario == "stat":
             arms = dict(_by_arm(results, record.point))
-            made = {f"{arm}_s": statistics.median(map(_without_reading, samples)) for arm, samples in arms.items()}
+            made = {arm: Spread.of([_without_reading(one) for one in samples]) for arm, samples in arms.items()}
             found.append(Urgent(record=record, **made))
     return found
 
@@ -132,8 +168,8 @@ def figures(results: Results) -> dict[str, float]:
         found["series_slice_vs_slowest_stage"] = max(line.vs_slowest for line in lines)
         found["series_speedup"] = min(line.speedup for line in lines)
     if stats := urgent(results):
-        found["stat_vs_idle_ratio"] = max(one.busy_s / one.idle_s for one in stats)
-        found["stat_untuned_vs_idle_ratio"] = max(one.untuned_s / one.idle_s for one in stats)
+        found["stat_vs_idle_ratio"] = max(one.ratio for one in stats)
+        found["stat_untuned_vs_idle_ratio"] = max(one.untuned_ratio for one in stats)
         found["stat_link_used"] = min(one.link_used for one in stats)
         found["routine_failed"] = float(sum(one.record.notes["routine_failed"] for one in stats))
     return found
@@ -156,7 +192,7 @@ def _cell(record: PointRecord, cut: str, samples: Sequence[Sample]) -> Cell:
         rtt_s=rtt_s,
         cut=cut,
         payload_bytes=samples[0].payload_bytes,
-        measured_s=statistics.median(map(_without_reading, samples)),
+        measured=Spread.of([_without_reading(sample) for sample in samples]),
         bound_s=statistics.median(bound_s(sample, point.rate_bps, rtt_s) for sample in samples),
         profiled_bound_s=bound_s(samples[0], point.rate_bps, rtt_s, record.notes["sides_s"][cut]),
     )
@@ -174,7 +210,7 @@ def _pipeline(results: Results, record: PointRecord) -> Pipeline:
         stages_s=_stages_s(alone, rate_bps),
         slowest_together_s=max(_stages_s(together, rate_bps).values()),
         alone_s=statistics.median(sample.total_s for sample in alone) / slices,
-        series_s=statistics.median(sample.total_s for sample in together) / slices,
+        series=Spread.of([sample.total_s / slices for sample in together]),
     )
 
 

@@ -35,7 +35,6 @@ def sized(
         "part": "sizes",
         "cut": cut,
         "base": "",
-        "base_cut": "",
         "is_input": cut == "0",
         "head_macs_share": depth,
         "codes": codes,

@@ -232,6 +232,31 @@ def test_a_bottleneck_is_measured_where_its_codes_cross_and_beside_its_network(
     assert (notes["base"], notes["cut"]) == ("tiny", cut.id)
     assert {sample.codec for sample in samples} >= {"raw", "zstd"}
     assert not any("@" in sample.codec for sample in samples)
+    sizes = next(one for one in Codecs().points(both) if one.network == "tiny_bottleneck" and one is not last)
+    notes = Codecs().measure(sizes, squeezed, samples.append, _nothing(), both)
+    assert 0.2 < notes["head_vs_base"] < 5  # the same head, in turns with itself
+
+
+def test_a_network_with_few_deep_cuts_is_asked_for_no_more(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """The tiny network with nearly all of its work behind the first inner cuts: one deep cut is left."""
+    manifest = tiny_bundle.manifest
+    total = 1_000_000
+    inner = [cut for cut in candidate_cuts(manifest) if cut.index]
+    macs = {cut.id: total if cut is inner[-1] else 1 for cut in inner}
+    cuts = tuple(
+        dataclasses.replace(cut, head_macs=macs[cut.id], tail_macs=total - macs[cut.id]) if cut.id in macs else cut
+        for cut in manifest.cuts
+    )
+    folder = tmp_path / "shallow"
+    shutil.copytree(tiny_bundle.path, folder)
+    (folder / MANIFEST_NAME).write_text(dataclasses.replace(manifest, cuts=cuts).to_json(), encoding="utf-8")
+    shallow = open_bundle(folder)
+    chosen = settings(shallow, pictures(tmp_path / "images", ("any",), 3), tmp_path)
+    points = Codecs().points(chosen)
+    favourites = [point for point in points if "favourite" in point.scenario]
+    assert len(favourites) == 1
+    with pytest.raises(UsageError, match="0 deep cuts were measured"):
+        Codecs().measure(favourites[0], shallow, lambda sample: None, _nothing(), chosen)
 
 
 def _nothing() -> Results:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -108,10 +110,10 @@ def test_a_picture_needs_the_fewest_bytes_whose_auc_is_no_worse() -> None:
 def test_a_bottleneck_is_held_against_the_network_that_it_was_made_for() -> None:
     codes = {"zstd": (bytes_of(1_450), worse(4)), "lossless-small": (bytes_of(1_300), worse(4))}
     made = results(
-        sized("deep", {"zstd": ([9_000], 1e-4, 1e-4)}, head_s=0.004),
+        sized("deep", {"zstd": ([9_000], 1e-4, 1e-4)}),
         whole(jpeg_q5=(bytes_of(900), FLAT), jpeg_q20=(bytes_of(2_000), MARGINS)),
         answers("relu", {"narrow@2": (bytes_of(6_000), worse(8))}),
-        sized("round", {"zstd": ([1_450], 1e-4, 1e-4)}, network="squeezed", base="tiny", base_cut="deep", head_s=0.005),
+        sized("round", {"zstd": ([1_450], 1e-4, 1e-4)}, network="squeezed", base="tiny", head_vs_base=1.25),
         answers("round", codes, network="squeezed", base="tiny"),
     )
     found = figures(made)
@@ -142,6 +144,20 @@ def test_a_bottleneck_is_in_no_figure_of_the_lossless_codecs() -> None:
     bad = sized("round", {"lossless-small": ([300], 1e-4, 1e-4)}, base="tiny", references={"zstd-19": [100]})
     good = sized("relu", {"lossless-small": ([99], 1e-4, 1e-4)}, references={"zstd-19": [100]})
     assert figures(results(good, bad))["lossless_small_vs_best_max"] == pytest.approx(0.99)
+
+
+def test_random_weights_count_in_no_narrow_figure_where_others_were_measured() -> None:
+    named = {"tiny": {"weights": "trained"}, "drawn": {"weights": "random"}}
+    ways = {"narrow@1": (bytes_of(6_000), MARGINS)}
+    drawn = answers("0", {"float network": (bytes_of(50_000), MARGINS)}, network="drawn", truth=TRUTH)
+    bad = answers("relu", {"narrow@1": (bytes_of(40_000), worse(8))}, network="drawn")
+    made = results(whole(), answers("relu", ways), drawn, bad)
+    assert figures(made)["narrow_ratio_vs_float32"] == pytest.approx(2)
+    found = figures(dataclasses.replace(made, facts={**made.facts, "networks": named}))
+    assert found["narrow_ratio_vs_float32"] == pytest.approx(80 / 6)
+    assert found["narrow_auc_loss"] == 0
+    only = dataclasses.replace(results(drawn, bad), facts={"networks": named})
+    assert figures(only)["narrow_ratio_vs_float32"] == pytest.approx(2)
 
 
 def test_losses_are_paired_with_the_float_network_on_the_same_images() -> None:
