@@ -24,7 +24,7 @@ class TailRequest:
 class TailResult:
     """Named outputs of the network (float32, batch axis 1), and the time the tail took, dequantising included.
 
-    `stopped_s`, not part of `tail_s`, is for how long it was stopped for urgent ones.
+    `stopped_s`, not part of `tail_s`, is for how long it waited within the executor or was stopped for urgent ones.
     """
 
     outputs: dict[str, NDArray[Any]]

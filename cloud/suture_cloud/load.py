@@ -40,9 +40,9 @@ class Meter:
         self._median_s: dict[Key, float] = {}
         self._recent_s: deque[float] = deque(maxlen=RECENT)
         self._ratios: deque[tuple[float, float]] = deque(maxlen=RECENT)
-        #: When each batch should be back. What passes stops the others: it counts apart from them.
-        self._running: dict[int, float] = {}
-        self._passing: dict[int, float] = {}
+        #: When each batch began and should be back. What passes stops the others: it counts apart from them.
+        self._running: dict[int, tuple[float, float]] = {}
+        self._passing: dict[int, tuple[float, float]] = {}
         self._used = 0.0
         self._used_at_s = 0.0
         self._ticket = 0
@@ -51,14 +51,16 @@ class Meter:
         """A batch is with the executor, and stops others where it is `passing`; gives what `ended` wants back."""
         self._settle(now_s)
         self._ticket += 1
-        (self._passing if passing else self._running)[self._ticket] = now_s + sum(self.expected_s(key) for key in keys)
+        until_s = now_s + sum(self.expected_s(key) for key in keys)
+        (self._passing if passing else self._running)[self._ticket] = (now_s, until_s)
         return self._ticket
 
     def ended(self, ticket: int, keys: list[Key], results: list[TailResult], took_s: float, now_s: float) -> None:
         """The batch is back after `took_s`; failed ones say nothing of how long the next will take."""
         self._settle(now_s)
-        if self._passing.pop(ticket, None) is not None:
-            self._running = {other: until_s + took_s for other, until_s in self._running.items()}
+        if (passed := self._passing.pop(ticket, None)) is not None:
+            for other, (began_s, until_s) in self._running.items():
+                self._running[other] = (began_s, until_s + now_s - max(began_s, passed[0]))
         self._running.pop(ticket, None)
         each_s = (took_s - sum(result.stopped_s for result in results)) / len(keys)
         for key, result in zip(keys, results, strict=True):
@@ -86,10 +88,10 @@ class Meter:
     def wait_s(self, ahead: Iterable[Key], now_s: float, *, passing: bool = False) -> float:
         """What a request waits that comes behind `ahead`, given in the order in which they will be served; one that is
         `passing` waits for no others that run."""
-        running = [] if passing else [max(until_s - now_s, 0.0) for until_s in self._running.values()]
+        running = [] if passing else [max(until_s - now_s, 0.0) for _, until_s in self._running.values()]
         free_s = [0.0] * (self._parallel - len(running)) + running
         heapq.heapify(free_s)
-        before = [max(until_s - now_s, 0.0) for until_s in self._passing.values()]
+        before = [max(until_s - now_s, 0.0) for _, until_s in self._passing.values()]
         for each_s in (*before, *map(self.expected_s, ahead)):
             heapq.heapreplace(free_s, free_s[0] + each_s)
         return free_s[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -129,25 +130,30 @@ def _with_calls(module: fx.GraphModule, call: Callable[[], None]) -> fx.GraphMod
 class LocalExecutor:
     """Runs tails in this process, one request at a time; urgent ones between the operations of others."""
 
-    preempts = True
-
     def __init__(self, bundles: Sequence[Bundle], device: torch.device, *, threads: int = 1) -> None:
         """Loads every bundle's program.
 
         Args:
             bundles: The bundles to serve.
-            device: Where tails run.
+            device: Where tails run. On the CPU alone it preempts: elsewhere what was launched cannot be held up.
             threads: torch's threads on the CPU, for the whole process; few small tails gain from more than one.
 
         Raises:
             BundleError: a program cannot be read.
         """
         torch.set_num_threads(threads)
-        self.tails = {bundle.digest: Tails(bundle, device, self._let_pass) for bundle in bundles}
+        self.preempts = device.type == "cpu"
+        known = weakref.ref(self)  # torch.fx keeps for ever what a graph calls
+
+        def between() -> None:
+            if (executor := known()) is not None:
+                executor._let_pass()
+
+        self.tails = {bundle.digest: Tails(bundle, device, between if self.preempts else None) for bundle in bundles}
         # One thread that stays warm: torch keeps much per thread. What is urgent runs on it, too, within the other.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tail", initializer=self._note_thread)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tail")
         self._ident = 0
-        self._urgent: deque[tuple[TailRequest, Future[TailResult]]] = deque()
+        self._urgent: deque[tuple[TailRequest, float, Future[TailResult]]] = deque()
         self._passing = False
         self._passed_s = 0.0
 
@@ -155,8 +161,8 @@ class LocalExecutor:
         """See `Executor.run`."""
         return [await asyncio.wrap_future(self._submitted(request)) for request in requests]
 
-    def run_one(self, request: TailRequest) -> TailResult:
-        """One request, timed; an error is told in the result."""
+    def run_one(self, request: TailRequest, waited_s: float = 0.0) -> TailResult:
+        """One request, timed, which had waited for the thread so long before; an error is told in the result."""
         start_s, passed_s = time.perf_counter(), self._passed_s
         outputs: dict[str, NDArray[Any]] = {}
         said = ""
@@ -167,20 +173,26 @@ class LocalExecutor:
             outputs = self.tails[request.bundle_digest].run(request)
         except (BundleError, RuntimeError) as error:
             said = str(error) or repr(error)
-        stopped_s = self._passed_s - passed_s
-        tail_s = time.perf_counter() - start_s - stopped_s
-        return TailResult(outputs=outputs, tail_s=tail_s, stopped_s=stopped_s, error=said)
+        passed_s = self._passed_s - passed_s
+        tail_s = time.perf_counter() - start_s - passed_s
+        return TailResult(outputs=outputs, tail_s=tail_s, stopped_s=waited_s + passed_s, error=said)
 
     def _submitted(self, request: TailRequest) -> Future[TailResult]:
-        if not request.urgent:
-            return self._thread.submit(self.run_one, request)
+        now_s = time.perf_counter()
+        if not (request.urgent and self.preempts):
+            return self._thread.submit(self._run_routine, request, now_s)
         done: Future[TailResult] = Future()
-        self._urgent.append((request, done))
-        self._thread.submit(self._let_pass)  # where nothing runs that would
+        self._urgent.append((request, now_s, done))
+        self._thread.submit(self._run_urgent)  # where nothing runs that would
         return done
 
-    def _note_thread(self) -> None:
+    def _run_routine(self, request: TailRequest, since_s: float) -> TailResult:
         self._ident = threading.get_ident()
+        return self.run_one(request, time.perf_counter() - since_s)
+
+    def _run_urgent(self) -> None:
+        self._ident = threading.get_ident()
+        self._let_pass()
 
     def _let_pass(self) -> None:
         """Runs the urgent requests that wait; they do not overtake each other."""
@@ -191,9 +203,12 @@ class LocalExecutor:
         start_s = time.perf_counter()
         try:
             while self._urgent:
-                request, done = self._urgent.popleft()
+                request, since_s, done = self._urgent.popleft()
                 if done.set_running_or_notify_cancel():
-                    done.set_result(self.run_one(request))
+                    try:
+                        done.set_result(self.run_one(request, time.perf_counter() - since_s))
+                    except BaseException as error:  # noqa: BLE001 whoever waits for it is told; the other one goes on
+                        done.set_exception(error)
         finally:
             self._passing = False
             self._passed_s += time.perf_counter() - start_s

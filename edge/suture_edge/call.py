@@ -7,13 +7,13 @@ touched under one lock only.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol
 
-from suture_edge.holds import Held
 from suture_edge.uploads import Upload
 from suture_protocol import codes
 from suture_protocol.address import Address
@@ -82,7 +82,7 @@ class SessionCall:
         self._next_id = 1
         self._welcome: Welcome | None = None
         self._error: SutureError | None = None
-        self._held = Held()
+        self._held_until_s = -math.inf
         self._heard_at_s = self._moved_at_s = clock()
         self._call: Any = None
         self._call = channel.stream_stream(f"/{SERVICE}/{SESSION_METHOD}")(self._frames())
@@ -136,8 +136,9 @@ class SessionCall:
                 raise self._error
             if reason := self._session.beyond(upload.start):
                 raise Refused(codes.LIMIT, f"the request brings {reason} by the cloud at {self._address}")
-            self._uploads.append(upload)
-            self._changed.notify_all()
+            if not upload.cancelled:
+                self._uploads.append(upload)
+                self._changed.notify_all()
 
     def withdraw(self) -> list[Upload]:
         """Takes back the routine requests that were not begun, in their order."""
@@ -155,18 +156,13 @@ class SessionCall:
     def hold(self, until_s: float) -> None:
         """Sends nothing routine until then; what the transport has taken by now cannot be called back."""
         with self._changed:
-            self._held.hold(self._clock(), until_s)
+            self._held_until_s = until_s
             self._changed.notify_all()
-
-    @property
-    def held_s(self) -> float:
-        """For how long, all in all, nothing routine was sent."""
-        with self._changed:
-            return self._held.total_s(self._clock())
 
     def cancel(self, upload: Upload) -> None:
         """Stops an upload; a request already started is cancelled at the cloud, too. Once for each upload."""
         with self._changed:
+            upload.cancelled = True
             if upload in self._uploads:
                 self._uploads.remove(upload)
             if upload.request_id and upload.request_id in self._session.in_flight:
@@ -216,7 +212,7 @@ class SessionCall:
     def _await_next(self) -> None:
         idle_s, idle_at_s = _IDLE_S, self._moved_at_s + _IDLE_S
         while not self._has_next():
-            waits_s = [left_s] if (left_s := self._held.left_s(self._clock())) else []
+            waits_s = [left_s] if (left_s := self._held_until_s - self._clock()) > 0 else []
             if self._idle is not None and self._session.in_flight:
                 if (left_s := idle_at_s - self._clock()) <= 0:
                     self._idle()
@@ -234,7 +230,7 @@ class SessionCall:
             return None
         most = self._session.limits.max_requests
         full = len(self._session.in_flight) >= most - most // _KEPT_ONE_IN
-        held = self._held.left_s(self._clock()) > 0
+        held = self._held_until_s > self._clock()
 
         def ready(upload: Upload) -> bool:
             begun = bool(upload.request_id)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from suture_edge.channels import ChannelFactory, marked_options
 from suture_edge.heartbeat import Heartbeat, ProbeSample, Pulse, RttSample
-from suture_edge.holds import Holds
+from suture_edge.holds import Held, Holds
 from suture_edge.lane import ROOM_WAIT_S, Lane
 from suture_edge.lanes import Lanes, MarkedLane, is_stopping
 from suture_edge.results import LoadSample, PendingResult
@@ -36,8 +36,8 @@ class Connection:
 
     Urgent requests overtake waiting ones of the same lane; but what the transport has taken cannot be overtaken, and
     it takes megabytes. So urgent requests that meet bulk use an express lane, a session with a TCP connection of its
-    own, see `Lanes`. And while an urgent one is being made or on its way, the routine lane is held, since two TCP
-    connections share a link evenly whatever they carry: it is given no further payload, and what the transport has
+    own, see `Lanes`. And while an urgent one is being made or on its way, routine ones are held, since two TCP
+    connections share a link evenly whatever they carry: they are given no further payload, and what the transport has
     taken is braked. Not for long, since an urgent one may wait in the cloud, too; nor for many in a row, see `Holds`.
 
     Args:
@@ -64,7 +64,7 @@ class Connection:
         self._clock = clock
         self._lock = threading.Lock()
         self._holding = threading.Lock()
-        self._holds = Holds()
+        self._holds, self._held = Holds(), Held()
         self._heartbeat: Heartbeat | None = None
         self._loads: deque[LoadSample] = deque(maxlen=_LOADS)
         self._tuning = tuning
@@ -110,7 +110,8 @@ class Connection:
     @property
     def held_s(self) -> float:
         """For how long, all in all, routine requests were held by urgent ones."""
-        return max(lane.call.held_s for lane in self._lanes.all())
+        with self._holding:
+            return self._held.total_s(self._clock())
 
     def slowest_ping_s(self, since_s: float) -> float:
         """The longest that a pong took since then, or is due for; 0 without a heartbeat."""
@@ -163,7 +164,8 @@ class Connection:
 
     def close(self) -> None:
         """Ends it; what is in flight fails with a LinkError."""
-        self._lanes.routine.brake.release()
+        for one in self._lanes.marked():
+            one.brake.release()
         if self._heartbeat is not None:
             self._heartbeat.close()
         for lane in self._lanes.all():
@@ -177,11 +179,10 @@ class Connection:
         return MarkedLane(lane, mark, Brake(mark), RateReader(mark))
 
     def _overtaking(self, way: MarkedLane, request: CloudRequest, timeout_s: float) -> PendingResult:
-        """Submits an urgent request and holds the routine lane until it is answered, or should have arrived."""
+        """Submits an urgent request and holds routine ones until it is answered, or should have arrived."""
         self._hold(_HOLD_S + 8 * len(request.payload) / _HOLD_BPS)
-        if way is self._lanes.routine:
-            # What it was braked for has been answered meanwhile; now the brake would slow the urgent request down.
-            way.brake.release()
+        # What it was braked for has been answered meanwhile; now the brake would slow the urgent request down.
+        way.brake.release()
         try:
             pending = way.lane.submit(request, timeout_s)
         except SutureError:
@@ -195,23 +196,32 @@ class Connection:
         with self._holding:
             now_s = self._clock()
             self._holds.begin(now_s, for_s)
-            self._hold_lanes()
+            self._hold_lanes(now_s)
             brake_s = self._holds.brake_until_s - now_s
-            routine = self._lanes.routine
-            if brake_s > 0 and self._tuning.brake and routine.lane.only_bulk():
-                routine.brake.pull(brake_s)
+            if brake_s > 0 and self._tuning.brake:
+                self._brake_lanes(brake_s)
 
     def _let_go(self) -> None:
         with self._holding:
             now_s = self._clock()
             self._holds.end(now_s)
-            self._hold_lanes()
+            self._hold_lanes(now_s)
             if self._holds.brake_until_s <= now_s:
-                self._lanes.routine.brake.release()
+                for one in self._lanes.marked():
+                    one.brake.release()
 
-    def _hold_lanes(self) -> None:
+    def _hold_lanes(self, now_s: float) -> None:
+        self._held.hold(now_s, self._holds.until_s)
         for lane in self._lanes.all():  # the express one may have routine requests from before it was that
             lane.call.hold(self._holds.until_s)
+
+    def _brake_lanes(self, for_s: float) -> None:
+        """All that have bulk alone, but the one that urgent requests have."""
+        routine, express = self._lanes.routine, self._lanes.express
+        if routine.lane.only_bulk():
+            routine.brake.pull(for_s)
+        elif express is not None and express.lane.only_bulk() and not routine.lane.bulk_under_way():
+            express.brake.pull(for_s)
 
     def _change_roles(self) -> None:
         with self._holding:

@@ -50,20 +50,16 @@ class Holds:
 
 
 class Held:
-    """Until when a lane sends nothing routine, and for how long it did not, all in all. As `Holds` else."""
+    """For how long nothing routine was sent, all in all. As `Holds` else."""
 
     def __init__(self) -> None:
         self._from_s = self._until_s = 0.0
         self._before_s = 0.0
 
     def hold(self, now_s: float, until_s: float) -> None:
-        """Holds until then, whatever was to be before."""
+        """It is held until then, whatever was to be before."""
         self._before_s = self.total_s(now_s)
         self._from_s, self._until_s = now_s, until_s
-
-    def left_s(self, now_s: float) -> float:
-        """How much of it is left; 0 where it sends."""
-        return max(self._until_s - now_s, 0.0)
 
     def total_s(self, now_s: float) -> float:
         """For how long it has been held by now."""

@@ -73,6 +73,7 @@ class Lane:
         self._room = threading.Condition(self._lock)
         self._in_flight: dict[Upload, _InFlight] = {}
         self._error: SutureError | None = None
+        self._successor: Lane | None = None
         self.call = SessionCall(channel, address, hello, self, clock, idle)
 
     @property
@@ -99,7 +100,8 @@ class Lane:
         return self.bulk_under_way()
 
     def submit(self, request: CloudRequest, timeout_s: float = ROOM_WAIT_S) -> PendingResult:
-        """Puts a request on its way; waits while too many are, so that whoever makes them is held back.
+        """Puts a request on its way; waits while too many are, so that whoever makes them is held back. A routine one
+        goes to the lane that succeeded this one, see `succeeded_by`.
 
         Raises:
             Refused: beyond what the cloud takes.
@@ -111,18 +113,30 @@ class Lane:
         flight = _InFlight(lane=self, upload=upload, pending=pending, handed_at_s=self._clock())
         known = weakref.ref(flight)  # who keeps the handle of an answered request must not keep its payload
         with self._room:
-            if not self._room.wait_for(lambda: self._error or self._has_room(request), timeout_s):
+            ready = self._room.wait_for(
+                lambda: self._error or self._other(request) or self._has_room(request), timeout_s
+            )
+            if not ready:
                 waiting = f"{len(self._in_flight)} requests wait for the cloud at {self._address}"
                 raise LinkError(f"{waiting}, and none was answered within {timeout_s:.1f} s")
             if self._error is not None:
                 raise self._error
-            self._in_flight[upload] = flight
+            if (other := self._other(request)) is None:
+                self._in_flight[upload] = flight
+        if other is not None:
+            return other.submit(request, timeout_s)
         try:
             self.call.upload(upload)
         except SutureError:
             self._land(upload)
             raise
         return pending
+
+    def succeeded_by(self, other: Lane | None) -> None:
+        """Has routine requests that come from now on, or wait for room, go to another lane; for None, stay here."""
+        with self._room:
+            self._successor = other
+            self._room.notify_all()
 
     def hand_over(self, other: Lane) -> None:
         """Gives the routine requests that were not begun to another lane; that may hold more than it lets in."""
@@ -199,6 +213,9 @@ class Lane:
         with self._room:
             self._room.notify_all()
             return self._in_flight.pop(upload, None)
+
+    def _other(self, request: CloudRequest) -> Lane | None:
+        return self._successor if request.priority <= Priority.ROUTINE else None
 
     def _has_room(self, request: CloudRequest) -> bool:
         """Routine requests keep no urgent one waiting: each kind has a room of its own."""

@@ -69,7 +69,8 @@ class Lanes:
         self._lock = threading.Lock()
         self._express: MarkedLane | None = None
         self._looked_at_s = clock()
-        self._routine = self._made()
+        with self._lock:  # it may end at once
+            self._routine = self._made()
 
     @property
     def routine(self) -> MarkedLane:
@@ -81,10 +82,14 @@ class Lanes:
         """The other; None until it is opened."""
         return self._express
 
-    def all(self) -> list[Lane]:
+    def marked(self) -> list[MarkedLane]:
         """Those that there are."""
         with self._lock:
-            return [one.lane for one in (self._routine, self._express) if one is not None]
+            return [one for one in (self._routine, self._express) if one is not None]
+
+    def all(self) -> list[Lane]:
+        """The same without their marks."""
+        return [one.lane for one in self.marked()]
 
     def open_express(self) -> MarkedLane:
         """The express lane, opened now if it is not yet; the routine one where the connection is over."""
@@ -108,6 +113,8 @@ class Lanes:
             routine, express = self._routine, self._express
             if express is None or not self._tuning.change_lanes or not express.lane.call.welcomed:
                 return None
+            if not routine.lane.alive:
+                return None
             if routine.lane.busy or express.lane.busy:
                 now_s = self._clock()
                 if now_s < self._looked_at_s + _LOOK_S or not routine.lane.bulk_under_way():
@@ -115,19 +122,24 @@ class Lanes:
                 self._looked_at_s = now_s
             for one in (routine, express):
                 one.tune(self._tuning, self._cloud)
-            if not _better(routine, express):
+            # What ends after this finds its new role.
+            if not _better(routine, express) or not express.lane.alive:
                 return None
             self._routine, self._express = express, routine
+            express.lane.succeeded_by(None)
+            routine.lane.succeeded_by(express.lane)
         _log.debug("routine requests to the cloud at %s go on another connection", self._cloud)
         return routine
 
     def _made(self) -> MarkedLane:
+        """A lane; under the lock, so that what ends is known by then."""
         made: list[MarkedLane] = []
 
         def ended(error: SutureError) -> None:
-            express = self._express
-            if made and made[0] is express:
-                _log.info("the express lane ended: %s", error)
+            with self._lock:
+                was_routine, express = made[0] is self._routine, self._express
+            if not was_routine:
+                _log.info("an express lane ended: %s", error)
             elif express is not None and not is_stopping(error):
                 express.lane.call.close(error)
 

@@ -75,7 +75,7 @@ class Planning:
         self._progress = progress
         self._planner: Planner | None = None
         self._corrections = Corrections([], None)
-        self._load = load or CloudLoad(stat=settings.priority is Priority.STAT)
+        self._load = load or CloudLoad(stat=settings.priority > Priority.ROUTINE)
         self._current: Choice | None = None
         self._local: Choice | None = None
         self._stall_s = 0.0

@@ -101,11 +101,12 @@ def chunk_bytes(payload_bytes: int) -> int:
 
 
 class Upload:
-    """How far one request has come. `request_id` is 0 until it is started."""
+    """How far one request has come. `request_id` is 0 until it is started; `cancelled` is for who holds it in line."""
 
     def __init__(self, request: CloudRequest) -> None:
         self.request = request
         self.request_id = 0
+        self.cancelled = False
         self.start = request.start(1)
         self._offset = 0
         self._done = False

@@ -159,7 +159,8 @@ class Load:
     Attributes:
         routine_wait_s: What a routine request that came now would wait until the executor takes it: the rest of what
             runs and all that waits, each at the time that tails of its cut lately took.
-        stat_wait_s: The same for a STAT request, which overtakes; never more than the other.
+        stat_wait_s: The same for a STAT request, which overtakes, also what runs where the executor stops that; never
+            more than the other.
         service_s: What the executor lately took for one request, all cuts together; 0 before the first.
         tail_ratio: Lately measured tail times ÷ those of the profile that this cloud serves; 1 where nothing ran.
         utilisation: Share of the last seconds in which the executor was at work.

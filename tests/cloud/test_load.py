@@ -77,6 +77,14 @@ def test_what_passes_waits_for_none_that_it_stops_and_those_wait_for_it():
     assert found.wait_s([], 0.6) == pytest.approx(0.6)  # 0.2 later than it should have been
 
 
+def test_what_began_while_something_passed_is_late_by_the_rest_of_that():
+    found = meter(slow=1.0, fast=0.1)
+    passing = found.began([FAST], 0.0, passing=True)
+    found.began([SLOW], 0.3)
+    found.ended(passing, [FAST], [DONE], 0.4, 0.4)
+    assert found.wait_s([], 0.4) == pytest.approx(1.3 + 0.1 - 0.4)
+
+
 def test_a_tail_that_was_stopped_is_not_taken_for_a_slow_one():
     found = meter()
     ran(found, SLOW, 0.9, result=TailResult(outputs={}, tail_s=0.2, stopped_s=0.7))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import shutil
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +199,50 @@ def test_urgent_tails_run_between_the_operations_of_others(pneumonia_bundle):
         for name, value in expected.outputs.items():
             np.testing.assert_array_equal(found.outputs[name], value)
     assert stopped.stopped_s >= sum(one.tail_s for one in passed)
-    assert all(one.stopped_s == 0 for one in passed)
+
+
+def test_an_urgent_tail_that_fails_fails_alone_and_the_next_one_runs(tiny_bundle, monkeypatch):
+    _, int8 = variant_ids(tiny_bundle)
+    cut = widest(tiny_bundle)
+    good = request(tiny_bundle, cut, int8, codes_at(cut))
+    bad, next_one = (dataclasses.replace(good, urgent=True, cut_id=name) for name in ("bad", cut.id))
+    executor = LocalExecutor([tiny_bundle], CPU)
+    tails = executor.tails[tiny_bundle.digest]
+    run = tails.run
+    submitted = threading.Event()
+
+    def slowly(asked: TailRequest) -> Any:
+        if asked.cut_id == "bad":
+            raise MemoryError("no room")
+        if not asked.urgent:
+            submitted.wait(10)  # so that the urgent ones run within it
+        return run(asked)
+
+    monkeypatch.setattr(tails, "run", slowly)
+
+    async def all_of_them() -> list[Any]:
+        routine = asyncio.create_task(executor.run([good]))
+        urgent = [asyncio.create_task(executor.run([one])) for one in (bad, next_one)]
+        while len(executor._urgent) < 2:
+            await asyncio.sleep(0.001)
+        submitted.set()
+        return await asyncio.wait_for(asyncio.gather(routine, *urgent, return_exceptions=True), 20)
+
+    (stopped,), failed, (passed,) = asyncio.run(all_of_them())
+    assert isinstance(failed, MemoryError)
+    assert not stopped.error
+    assert not passed.error
+    assert stopped.stopped_s > 0
+
+
+def test_an_executor_that_is_done_with_is_freed(tiny_bundle):
+    executor = LocalExecutor([tiny_bundle], CPU)
+    cut = widest(tiny_bundle)
+    asyncio.run(executor.run([request(tiny_bundle, cut, variant_ids(tiny_bundle)[1], codes_at(cut))]))
+    known = weakref.ref(executor)
+    del executor
+    gc.collect()
+    assert known() is None
 
 
 def test_tails_that_are_measured_meanwhile_run_nothing_urgent(tiny_bundle):
@@ -207,7 +252,7 @@ def test_tails_that_are_measured_meanwhile_run_nothing_urgent(tiny_bundle):
     urgent = dataclasses.replace(request(tiny_bundle, cut, int8, codes_at(cut)), urgent=True)
     seen: list[str] = []
     run_one = executor.run_one
-    executor.run_one = lambda asked: seen.append(threading.current_thread().name) or run_one(asked)  # type: ignore
+    executor.run_one = lambda *asked: seen.append(threading.current_thread().name) or run_one(*asked)  # type: ignore
 
     async def all_of_them() -> None:
         loop = asyncio.get_running_loop()

@@ -20,6 +20,7 @@ from suture_edge.heads import Heads
 from suture_edge.results import PendingResult
 from suture_edge.series import infer_series
 from suture_edge.settings import UnitSettings
+from suture_edge.sockets import Tuning
 from suture_edge.unit import Unit
 from suture_models.bundle import Bundle, open_bundle
 from suture_models.picture import Picture
@@ -82,7 +83,8 @@ def main(bundle_path: str, address: str, way: str, count: int, in_flight: int) -
     """Warms up with a few images, so that what is imported and allocated once is there, and then does the rest."""
     bundle = open_bundle(Path(bundle_path))
     run = {"series": series, "requests": requests}[way]
-    with CloudClient(address, PlainChannels(insecure=True)) as client:
+    # With lanes that keep their roles, so that the bounds are those of one; `test_lanes` has them change.
+    with CloudClient(address, PlainChannels(insecure=True), tuning=Tuning(change_lanes=False)) as client:
         client.connect()
         run(bundle, client, WARM_UP, in_flight)
         _tell({"warm": True})

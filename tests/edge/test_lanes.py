@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from suture_edge import lanes
 from suture_edge.channels import PlainChannels
 from suture_edge.client import CloudClient
-from suture_edge.lane import Lane
+from suture_edge.lane import MAX_HELD, Lane
 from suture_edge.results import PendingResult
 from suture_edge.sockets import UNTUNED, Rates, Tuned
 from suture_models.bundle import Bundle
@@ -155,6 +157,100 @@ def test_a_request_that_is_cancelled_while_it_moves_is_dropped(edge, cloud, bund
     until(lambda: open_requests(cloud) == [WAITING - 1, BEGUN])
     cloud.executor.let_go()
     pending[-1].wait(20)
+
+
+def test_a_request_that_is_cancelled_before_its_new_lane_has_it_in_line_is_not_sent(edge, cloud, bundle, monkeypatch):
+    pending, lane = full_lane(edge, cloud, bundle)
+    other = edge._connection._lanes.express.lane
+    upload = other.call.upload
+
+    def late(one):
+        if one.request is pending_request:
+            pending[BEGUN].cancel()
+        upload(one)
+
+    pending_request = next(one.request for one in lane._in_flight if not one.request_id)
+    monkeypatch.setattr(other.call, "upload", late)
+    lane.hand_over(other)
+    with pytest.raises(Refused, match="cancelled"):
+        pending[BEGUN].wait(10)
+    until(lambda: open_requests(cloud) == [WAITING - 1, BEGUN])
+    cloud.executor.let_go()
+    pending[-1].wait(20)
+
+
+def test_who_waits_for_room_goes_where_there_is_some_when_roles_change(edge, cloud, bundle, slow_express):
+    cloud.executor.hold()
+    request = wide_request(bundle)
+    pending = [edge.submit(request) for _ in range(MAX_HELD)]
+    until(lambda: open_requests(cloud) == [0, BEGUN])
+    until(lambda: all(lane.call.welcomed for lane in edge._connection._lanes.all()))
+    before = routine_lane(edge)
+    with ThreadPoolExecutor(1) as waiting:
+        late = waiting.submit(before.submit, request)
+        threading.Event().wait(0.1)
+        assert not late.done()
+        slow_express()
+        edge._connection._change_roles()
+        pending.append(late.result(10))
+    assert len(before._in_flight) == BEGUN
+    assert len(routine_lane(edge)._in_flight) == MAX_HELD + 1 - BEGUN
+    cloud.executor.let_go()
+    for one in pending:
+        one.wait(30)
+
+
+def test_lanes_that_have_ended_are_given_no_role(edge, cloud, bundle, slow_express):
+    _, before = full_lane(edge, cloud, bundle)
+    slow_express()
+    express = edge._connection._lanes.express.lane
+    express._error = LinkError("the wire was cut")  # its call is not closed: the channel may well outlive the session
+    assert edge._connection._lanes.change_roles() is None
+    assert routine_lane(edge) is before
+    cloud.executor.let_go()
+
+
+def test_a_late_end_of_an_express_lane_leaves_the_one_after_it_alone(edge, cloud, bundle, monkeypatch):
+    full_lane(edge, cloud, bundle)
+    express = edge._connection._lanes.express.lane
+    on_end, late = express._on_end, []
+    monkeypatch.setattr(express, "_on_end", late.append)
+    express.close(LinkError("the wire was cut"))
+    stat, expected = mid_request(bundle, priority=Priority.STAT)
+    urgent = edge.submit(stat)
+    on_end(late[0])
+    cloud.executor.let_go()
+    np.testing.assert_array_equal(urgent.wait(10).outputs["score"], expected)
+
+
+def test_what_was_held_is_counted_on_when_a_lane_is_replaced(edge, cloud, bundle, slow_express):
+    _, before = full_lane(edge, cloud, bundle)
+    with edge.way(Priority.STAT):
+        threading.Event().wait(0.05)
+    held_s = edge.held_s
+    assert held_s >= 0.05
+    slow_express()
+    edge.submit(wide_request(bundle))
+    before.close(LinkError("the wire was cut"))
+    edge.submit(mid_request(bundle, priority=Priority.STAT)[0])
+    assert edge.held_s >= held_s
+    cloud.executor.let_go()
+
+
+def test_bulk_that_was_begun_before_roles_changed_is_braked_where_the_urgent_request_goes_past_it(
+    edge, cloud, bundle, slow_express
+):
+    cloud.executor.hold()
+    for seed in range(2):
+        edge.submit(wide_request(bundle, seed))  # bulk, all of it begun
+    until(lambda: all(lane.call.welcomed for lane in edge._connection._lanes.all()))
+    slow_express()
+    edge._connection._change_roles()
+    lanes_now = edge._connection._lanes
+    with edge.way(Priority.STAT):
+        assert (lanes_now.routine.brake._timer is None, lanes_now.express.brake._timer is None) == (True, False)
+    assert lanes_now.express.brake._timer is None
+    cloud.executor.let_go()
 
 
 def test_a_request_that_moves_to_a_lane_that_has_ended_fails_as_the_others_there_do(edge, cloud, bundle):

@@ -16,7 +16,7 @@ from tests.cloud.harness import ROOT, RunningCloud, write_bundle
 RATE_BPS = 50e6
 PATH = LinkProfile.symmetric(rate_bps=RATE_BPS, delay_s=0.02)
 
-#: Two threads keep the path full for two seconds; then what each lane would send at.
+#: Three threads keep the path full for two seconds; then what each lane would send at.
 UNIT = """
     import json, sys, threading, time
     from pathlib import Path
