@@ -17,9 +17,9 @@ from typing import Any, Final, Protocol
 from suture_edge.uploads import Upload
 from suture_protocol import codes
 from suture_protocol.address import Address
+from suture_protocol.checks import check
 from suture_protocol.errors import LinkError, LocalProtocolError, ProtocolError, Refused, SutureError
 from suture_protocol.events import Cancel, Event, Hello, Priority, Received, Refusal, Result, Welcome
-from suture_protocol.frames import encode
 from suture_protocol.service import SERVICE, SESSION_METHOD
 from suture_protocol.session import Session
 from suture_protocol.states import Role, State
@@ -128,7 +128,7 @@ class SessionCall:
             SutureError: the session is over; the error says why.
         """
         try:
-            encode(upload.start)
+            check(upload.start)
         except ValueError as error:
             raise LocalProtocolError(f"the request cannot be sent: {error}") from error
         with self._changed:
@@ -195,10 +195,10 @@ class SessionCall:
         with self._changed:
             # Being asked for the next frame means that the one before was taken: the path is moving.
             self._moved_at_s = self._clock()
-            self._await_next()
+            upload = self._await_next()
             if self._error is not None:
                 return None
-            event, upload = self._pop()
+            event = self._control.popleft() if upload is None else self._next_of(upload)
             try:
                 frame = self._session.send(event)
             except ProtocolError as error:
@@ -209,9 +209,12 @@ class SessionCall:
         self._end(broken)
         return None
 
-    def _await_next(self) -> None:
+    def _await_next(self) -> Upload | None:
+        """Waits until there is something to send, or the session is over; the upload whose turn it is, if one's is."""
         idle_s, idle_at_s = _IDLE_S, self._moved_at_s + _IDLE_S
-        while not self._has_next():
+        while not (self._error or self._control):
+            if (upload := self._ready_upload()) is not None:
+                return upload
             waits_s = [left_s] if (left_s := self._held_until_s - self._clock()) > 0 else []
             if self._idle is not None and self._session.in_flight:
                 if (left_s := idle_at_s - self._clock()) <= 0:
@@ -221,9 +224,7 @@ class SessionCall:
                     continue
                 waits_s.append(left_s)
             self._changed.wait(min(waits_s, default=None))
-
-    def _has_next(self) -> bool:
-        return bool(self._error or self._control or self._ready_upload())
+        return None
 
     def _ready_upload(self) -> Upload | None:
         if self._session.state is not State.OPEN:
@@ -240,17 +241,12 @@ class SessionCall:
 
         return min(filter(ready, self._uploads), key=lambda u: u.rank, default=None)
 
-    def _pop(self) -> tuple[Event, Upload | None]:
-        if self._control:
-            return self._control.popleft(), None
-        upload = self._ready_upload()
-        if upload is None:
-            raise RuntimeError("nothing to send")
+    def _next_of(self, upload: Upload) -> Event:
         event = upload.next_event(self._next_id)
         self._next_id = max(self._next_id, upload.request_id + 1)
         if upload.done:
             self._uploads.remove(upload)
-        return event, upload
+        return event
 
     def _read(self) -> None:
         import grpc

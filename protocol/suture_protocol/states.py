@@ -26,7 +26,13 @@ from suture_protocol.events import (
 )
 
 
-class Role(Enum):
+class _Member(Enum):
+    """Hashed by identity, as they are compared: Enum hashes the name, in Python, and each frame asks a dozen times."""
+
+    __hash__ = object.__hash__
+
+
+class Role(_Member):
     """A party of a session."""
 
     EDGE = "edge"
@@ -37,7 +43,7 @@ class Role(Enum):
         return Role.CLOUD if self is Role.EDGE else Role.EDGE
 
 
-class State(Enum):
+class State(_Member):
     """A party's state, of the connection or of one request."""
 
     START = auto()  # nothing said yet
@@ -53,7 +59,7 @@ class State(Enum):
     ERROR = auto()  # this party broke the protocol
 
 
-class Move(Enum):
+class Move(_Member):
     """What an event means to the table; two of them depend on more than the event's type."""
 
     HELLO = "Hello"
