@@ -68,6 +68,7 @@ def _circumstances(facts: Any) -> dict[str, Any]:
     networks = facts.get("networks", {})
     devices = facts.get("units", {})
     return {
+        **{name: facts[name] for name in ("command", "commit") if facts.get(name)},
         "networks": {name: f"{raw['digest'][:12]} ({raw['weights']} weights)" for name, raw in networks.items()},
         "devices, emulated": {
             name: f"{raw['factor']:g} times slower {raw['isa'] or 'with all instructions'} ({raw['basis']})"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +73,8 @@ def ran(command: Command, pneumonia_bundle: Bundle, tmp_path_factory: pytest.Tem
     partial = results_of(out)
     done = command.run(*arguments(pneumonia_bundle, out), timeout_s=240)
     assert done.returncode == 0, done.stderr
-    return {"out": out, "killed": killed, "interrupted": interrupted, "partial": partial, "done": done}
+    stops = {"killed": killed, "interrupted": interrupted, "partial": partial}
+    return {"out": out, "bundle": pneumonia_bundle.path.name, "done": done, **stops}
 
 
 def test_killed_and_interrupted_runs_say_so(ran: dict[str, Any]) -> None:
@@ -118,6 +121,11 @@ def test_results_say_under_which_circumstances(ran: dict[str, Any]) -> None:
     facts = results_of(ran["out"])["facts"]
     for name in ("versions", "kernel", "congestion_control", "machine", "units", "networks", "profiles", "date"):
         assert facts[name], name
+    words = shlex.split(facts["command"])
+    assert words[:5] == ["suture", "experiment", "baselines", "--network", ran["bundle"]]
+    assert not any(word.startswith("/") for word in words)
+    asked = subprocess.run(["git", "ls-files", "--error-unmatch", __file__], cwd=Path(__file__).parent, check=False)
+    assert bool(facts["commit"]) == (asked.returncode == 0)
     assert all(isinstance(value, int | float) for value in results_of(ran["out"])["figures"].values())
 
 

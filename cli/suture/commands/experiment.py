@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,7 +105,7 @@ def experiment(
     scipy_stats()
     make_folder(out)
     grid = chosen.grid(quick=quick)
-    ready = _bundles(network or _NETWORKS, bundles)
+    ready = _bundles(network or _NETWORKS, bundles, tables=grid.tables)
     for bundle in ready.values():
         if bundle.manifest.network.kind == "signal":
             raise UsageError(f"{bundle.name} takes signals; experiments compare ways to send an image or a volume")
@@ -122,6 +124,7 @@ def experiment(
         congestion_control=congestion_control,
         accuracy_budget=_parsed("--accuracy-budget", accuracy_budget, parse_share),
         budget_s=_parsed("--budget", budget, parse_time_s),
+        command=_command(),
         quick=quick,
     )
     with terminated_like_interrupted(), _bar() as (progress, say):
@@ -178,24 +181,30 @@ def _numbers(option: str, words: Sequence[str] | None, parse: Callable[[str], fl
         raise UsageError(f"{option} {error}") from error
 
 
-def _bundles(words: Sequence[str], folder: Path) -> dict[str, Bundle]:
+def _bundles(words: Sequence[str], folder: Path, *, tables: bool) -> dict[str, Bundle]:
     """The bundles by network; where two are of one network, the later ones by their directories' names too."""
     found: dict[str, Bundle] = {}
     for word in words:
-        opened = _bundle(word, folder)
+        opened = _bundle(word, folder, tables=tables)
         taken = opened.name in found and found[opened.name].digest != opened.digest
         found[f"{opened.name} ({opened.path.name})" if taken else opened.name] = opened
     return found
 
 
-def _bundle(word: str, folder: Path) -> Bundle:
+def _bundle(word: str, folder: Path, *, tables: bool) -> Bundle:
     """A network's bundle: the directory of that name, or one in `folder`, built where there is none that fits."""
     from suture.demo.bundles import fitting_bundle
     from suture_models.bundle import open_bundle
 
     if (Path(word) / "manifest.json").is_file():
         return open_bundle(Path(word))
-    return fitting_bundle(word, folder)
+    return fitting_bundle(word, folder, tables=tables)
+
+
+def _command() -> str:
+    """What was typed; of absolute paths the last name, since a report travels further than its machine's folders."""
+    words = (word.rstrip("/").rpartition("/")[2] if word.startswith("/") else word for word in sys.argv[1:])
+    return shlex.join(["suture", *words])
 
 
 def _parsed(option: str, word: str | None, parse: Callable[[str], float]) -> float | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from suture.console import stderr_console
 from suture_models.bundle import Bundle, open_bundle
+from suture_models.tables import TABLES_ROLE
 from suture_partitioner.device import ProcessorClass, processor_class
 from suture_protocol.errors import BundleError
 
@@ -28,19 +29,22 @@ def demo_bundle(network: str, folder: Path) -> Bundle:
     return reusable(network, folder) or _build(network, folder / network, (ENGINE,))
 
 
-def fitting_bundle(network: str, folder: Path) -> Bundle:
-    """As `demo_bundle`, with the artefacts of ONNX Runtime too where they can be made; raises as that."""
-    return reusable(network, folder) or _build(network, folder / network, _experiment_engines())
+def fitting_bundle(network: str, folder: Path, *, tables: bool = False) -> Bundle:
+    """As `demo_bundle`, with the artefacts of ONNX Runtime too where they can be made, and with codec tables where they
+    are asked for; raises as that.
+    """
+    found = reusable(network, folder, tables=tables)
+    return found or _build(network, folder / network, _experiment_engines(), tables=tables)
 
 
-def reusable(network: str, folder: Path) -> Bundle | None:
+def reusable(network: str, folder: Path, *, tables: bool = False) -> Bundle | None:
     """The bundle of `network` in `folder`, if there is one that fits this machine and these versions."""
     found = _opened(folder / network)
-    return found if found is not None and not unfit(found) else None
+    return found if found is not None and not unfit(found, tables=tables) else None
 
 
-def unfit(bundle: Bundle) -> str:
-    """Why `bundle` cannot serve here, in words; empty where it can."""
+def unfit(bundle: Bundle, *, tables: bool = False) -> str:
+    """Why `bundle` cannot serve here, in words; empty where it can. With `tables` one without codec tables cannot."""
     from suture_edge.engines.registry import choose_variant
 
     for name, built in bundle.manifest.built_with.items():
@@ -54,6 +58,8 @@ def unfit(bundle: Bundle) -> str:
         for processor in {processor_class(), _BOARDS_CLASS}:
             for precision in ("int8", "f32"):
                 choose_variant(bundle, ENGINE, processor, precision)
+            if tables and TABLES_ROLE not in choose_variant(bundle, ENGINE, processor, "int8").files:
+                return "it has no codec tables"
         for artefact in (bundle.manifest.program, bundle.manifest.weights):
             bundle.file(artefact)
     except BundleError as error:
@@ -74,10 +80,11 @@ def _opened(path: Path) -> Bundle | None:
         return None
 
 
-def _build(network: str, path: Path, engines: tuple[str, ...]) -> Bundle:
-    stderr_console().print(f"building {path}, once (a minute or so)", markup=False, soft_wrap=True)
+def _build(network: str, path: Path, engines: tuple[str, ...], *, tables: bool = False) -> Bundle:
+    took = "some minutes, with codec tables" if tables else "a minute or so"
+    stderr_console().print(f"building {path}, once ({took})", markup=False, soft_wrap=True)
     # torch and NNCF are needed for building only.
-    from suture.commands.build import with_progress
+    from suture.commands.build import run_head, with_progress
     from suture_models.build import BuildSettings
     from suture_models.calibration import quantising_inputs
     from suture_models.zoo.registry import load_network
@@ -91,6 +98,12 @@ def _build(network: str, path: Path, engines: tuple[str, ...]) -> Bundle:
         logging.disable(disabled)
     chosen = quantising_inputs(loaded.spec, None)
     processors = tuple(sorted({processor_class(), _BOARDS_CLASS}))
-    # Codec tables would take half a minute a bundle, and the demo is to be over by then.
-    settings = BuildSettings(engines=engines, processors=processors, calibration=chosen.origin, tables=False)
+    settings = BuildSettings(
+        engines=engines,
+        processors=processors,
+        calibration=chosen.origin,
+        # Half a minute a bundle, and the demo is to be over by then.
+        tables=tables,
+        run_head=run_head,
+    )
     return with_progress(loaded, chosen.inputs, path, settings)

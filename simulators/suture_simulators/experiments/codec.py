@@ -75,6 +75,7 @@ class Codecs(Reported):
             samples=3 if quick else 9,
             replays=False,
             images=24 if quick else 400,
+            tables=True,
         )
 
     def points(self, settings: Settings) -> Sequence[Point]:

@@ -85,7 +85,8 @@ def _circumstances(results: Results) -> dict[str, str]:
     found = facts.get("images", {})
     images = ", ".join(f"{name} ({raw['bytes'] / 1e3:.0f} kB)" for name, raw in list(found.items())[:_IMAGES_NAMED])
     images += f" and {len(found) - _IMAGES_NAMED} more" if len(found) > _IMAGES_NAMED else ""
-    return {
+    known = {
+        "command": str(facts.get("command", "")),
         "measured": str(facts.get("date", "")),
         "took": f"{facts.get('took_s', 0.0) / 60:.1f} minutes",
         "processor": f"{facts.get('machine', {}).get('cpu', '?')}, {facts.get('machine', {}).get('cores', '?')} cores",
@@ -95,4 +96,6 @@ def _circumstances(results: Results) -> dict[str, str]:
         "turns at each point": str(facts.get("samples_per_point", "")),
         "images": images,
         "versions": versions,
+        "commit": str(facts.get("commit", "")),
     }
+    return {name: value for name, value in known.items() if value}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import platform
+import subprocess
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -98,6 +99,8 @@ def circumstances(settings: Settings, bundles: Mapping[str, Bundle]) -> dict[str
         "machine": dict(device_fingerprint()),
         "kernel": f"{platform.system()} {platform.release()}",
         "versions": _versions(),
+        "commit": _commit(),
+        "command": settings.command,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 
@@ -122,6 +125,22 @@ def _known(store: Store) -> dict[str, Any]:
         "congestion_control": ", ".join(found) or "none: no link was measured",
         "link_backend": ", ".join(sorted({str(report["backend"]) for report in reports})),
     }
+
+
+def _commit() -> str:
+    """What git calls the source that runs, with `-dirty` where it was changed; empty where git does not know it."""
+    here = Path(__file__)
+    said = ""
+    # Asked of the file first: a package installed into another project's folder is none of that project's source.
+    for asked in (("ls-files", "--error-unmatch", here.name), ("describe", "--always", "--dirty", "--abbrev=12")):
+        try:
+            done = subprocess.run(["git", *asked], cwd=here.parent, capture_output=True, text=True, check=False)
+        except OSError:
+            return ""
+        if done.returncode:
+            return ""
+        said = done.stdout.strip()
+    return said
 
 
 def _versions() -> dict[str, str]:

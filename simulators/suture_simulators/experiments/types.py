@@ -150,7 +150,8 @@ class Grid:
     """What an experiment runs unless it is told otherwise; `devices` as `device_of` reads them.
 
     Where links hold still, `replays` is False, and rates that a recorded link had take the place of `rates_bps`.
-    `images` is how many each network is given at most; 0 leaves that to the command.
+    `images` is how many each network is given at most; 0 leaves that to the command. `tables` asks for bundles with
+    codec tables, which take longer to build.
     """
 
     rates_bps: tuple[float, ...]
@@ -159,6 +160,7 @@ class Grid:
     samples: int
     replays: bool = True
     images: int = 0
+    tables: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,6 +176,7 @@ class Settings:
         accuracy_budget: Admits narrowed codes, as `Constraints.accuracy_budget` does; None admits none.
         budget_s: No point is begun after so many seconds; None goes on to the end. The same command goes on later.
         congestion_control: TCP's at both ends; None takes cubic, or the system's where that is not allowed.
+        command: What to type for such a run, for its report; empty where it came from elsewhere.
     """
 
     experiment: str
@@ -191,6 +194,7 @@ class Settings:
     congestion_control: str | None = None
     accuracy_budget: float | None = None
     budget_s: float | None = None
+    command: str = ""
 
     def images_of(self, network: str) -> tuple[str, ...]:
         """Names of the images that a network is given."""
