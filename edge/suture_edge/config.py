@@ -71,7 +71,7 @@ KEYS: Final = (
         table="unit",
         name="codec",
         kind=str,
-        help="force a codec: zstd, jpegls, raw, jpeg or zstd@4 (the last two lossy)",
+        help="force a codec: raw, zstd, jpegls, lossless-fast, lossless-small; lossy: jpeg, narrow@1, zstd@4",
     ),
     Key(table="unit", name="privacy_floor", kind=str, help="a cut's id; nothing shallower is sent"),
     Key(

@@ -253,8 +253,7 @@ class LinkEstimator:
 
     def _stall_s(self, now_s: float, least: float = 0.0) -> float:
         age_s = max(now_s - self._stalled_at_s, 0.0)
-        left: float = 0.5 ** (age_s / _STALL_MEMORY_S)
-        return max(self._stalled_s * left, least)
+        return max(self._stalled_s * math.exp2(-age_s / _STALL_MEMORY_S), least)
 
     def _rate(
         self, payload_bytes: int, arrivals: Sequence[tuple[int, float]], round_trip_s: float

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import Module
 
 from suture_models.cuts import enumerate_cuts
 from suture_models.export import Exported, export_network
@@ -76,15 +77,7 @@ def train_bottleneck(
             observe(exported.program, names, part, on_progress)
             for part in ([x for i, x in enumerate(read) if i % _HELD_OUT], read[::_HELD_OUT])
         )
-        job = BottleneckJob(
-            encoder=Encoder(shape),
-            decoder=Decoder(shape),
-            rate=Rate(shape.channels, shape.levels),
-            suffix=subgraph(exported.program, (cut,), names[1:]),
-            settings=settings,
-            generator=Generator().manual_seed(settings.seed),
-            on_progress=on_progress,
-        )
+        job = _job(subgraph(exported.program, (cut,), names[1:]), shape, settings, on_progress)
         epochs, judged = job.run(lesson, held_out)
     bottleneck = Bottleneck(
         base=base,
@@ -106,6 +99,19 @@ def train_bottleneck(
     )
     write_bottleneck_card(trained)
     return trained
+
+
+def _job(suffix: Module, shape: Shape, settings: BottleneckSettings, on_progress: OnProgress) -> BottleneckJob:
+    """An untrained encoder and decoder, and what teaches them; draws from torch's generator."""
+    return BottleneckJob(
+        encoder=Encoder(shape),
+        decoder=Decoder(shape),
+        rate=Rate(shape.channels, shape.levels),
+        suffix=suffix,
+        settings=settings,
+        generator=Generator().manual_seed(settings.seed),
+        on_progress=on_progress,
+    )
 
 
 def _shape(exported: Exported, cut: str, settings: BottleneckSettings) -> Shape:
