@@ -42,11 +42,10 @@ def encode(event: Event) -> bytes:
     """
     check(event)
     name, build = _ENCODERS[type(event)]
-    frame = wire_pb2.Frame(**{name: build(event)})
-    size = int(frame.ByteSize())
-    if size > limits.MAX_FRAME_BYTES:
-        raise ValueError(f"a frame of {size} bytes is beyond the limit of {limits.MAX_FRAME_BYTES}")
-    return bytes(frame.SerializeToString())
+    data = bytes(wire_pb2.Frame(**{name: build(event)}).SerializeToString())
+    if len(data) > limits.MAX_FRAME_BYTES:
+        raise ValueError(f"a frame of {len(data)} bytes is beyond the limit of {limits.MAX_FRAME_BYTES}")
+    return data
 
 
 def decode(data: bytes, *, limit_bytes: int = limits.MAX_FRAME_BYTES) -> Event:
@@ -207,7 +206,8 @@ def _load_in(wire: wire_pb2.Result | wire_pb2.Pong) -> Load | None:
     """None from a peer that does not know the field."""
     if not wire.HasField("load"):
         return None
-    return Load(**{name: getattr(wire.load, name) for name in _LOAD_FIELDS})
+    load = wire.load
+    return Load(**{name: getattr(load, name) for name in _LOAD_FIELDS})
 
 
 #: The wire names them as the event does.

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from suture_simulators.experiments.bench import Bench
 
 CODEC: Final = "raw"
-#: Payloads of the issue's span; of a network's cuts, those nearest to them.
+#: From 10 KB to 1 MB; of a network's cuts, those nearest to them, which may be smaller.
 SIZES_BYTES: Final = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 IDLE_S: Final = 5.0
 LOSS: Final = 0.01

@@ -12,7 +12,7 @@ from suture_models.manifest import INPUT_CUT, LAST_CUT
 from suture_protocol.errors import CapabilityMissing
 from suture_simulators.experiments.overhead import Overhead, sized_cuts
 from suture_simulators.experiments.overhead_report import sections, table
-from suture_simulators.experiments.overhead_scores import figures, pipelines
+from suture_simulators.experiments.overhead_scores import cells, figures, pipelines
 from suture_simulators.experiments.types import Point, PointRecord, Results, Sample, Settings, device_of
 from suture_simulators.link_profile import TCP_PAYLOAD_SHARE
 from tests.processes import CHESTS, Command
@@ -64,6 +64,24 @@ def test_a_short_bound_may_be_missed_by_four_milliseconds() -> None:
     for over_s, beyond in ((0.0039, 0), (0.0041, 1)):
         samples = [single(where, "relu", 0.001 + over_s, payload=0, **fast)]
         assert figures(results({where: samples}))["overhead_cells_beyond"] == beyond
+
+
+def test_each_sample_is_set_against_the_bound_of_its_own_sides() -> None:
+    where = point(RATE_BPS, rtt_s=0.0, scenario="warm")
+    samples = [
+        single(where, "relu", tail_s + over_s, payload=0, head=0.0, tail=tail_s, preprocess=0.0)
+        for tail_s, over_s in ((0.01, 0.003), (0.02, 0.009), (0.03, 0.003))
+    ]
+    (cell,) = cells(results({where: samples}), "warm")
+    assert (cell.measured_s, cell.bound_s) == (pytest.approx(0.029), pytest.approx(0.02))
+    assert (cell.over_s, cell.ratio) == (pytest.approx(0.003), pytest.approx(1.3))
+    assert cell.within
+
+
+def test_payloads_below_those_asked_for_are_counted_apart() -> None:
+    where = point(RATE_BPS, rtt_s=0.04, scenario="warm")
+    made = figures(results({where: [single(where, f"cut {n}", 1.0, payload=9_999 + n) for n in (0, 1)]}))
+    assert (made["overhead_cells"], made["overhead_cells_beyond"], made["overhead_cells_10kb_beyond"]) == (2, 2, 1)
 
 
 def test_idle_counts_by_its_worst_and_lossy_by_its_median() -> None:
