@@ -213,9 +213,10 @@ class SessionCall:
         """Waits until there is something to send, or the session is over; the upload whose turn it is, if one's is."""
         idle_s, idle_at_s = _IDLE_S, self._moved_at_s + _IDLE_S
         while not (self._error or self._control):
-            if (upload := self._ready_upload()) is not None:
+            now_s = self._clock()  # one for both: routine that is held by the first is waited for by the second
+            if (upload := self._ready_upload(now_s)) is not None:
                 return upload
-            waits_s = [left_s] if (left_s := self._held_until_s - self._clock()) > 0 else []
+            waits_s = [left_s] if (left_s := self._held_until_s - now_s) > 0 else []
             if self._idle is not None and self._session.in_flight:
                 if (left_s := idle_at_s - self._clock()) <= 0:
                     self._idle()
@@ -226,12 +227,12 @@ class SessionCall:
             self._changed.wait(min(waits_s, default=None))
         return None
 
-    def _ready_upload(self) -> Upload | None:
+    def _ready_upload(self, now_s: float) -> Upload | None:
         if self._session.state is not State.OPEN:
             return None
         most = self._session.limits.max_requests
         full = len(self._session.in_flight) >= most - most // _KEPT_ONE_IN
-        held = self._held_until_s > self._clock()
+        held = self._held_until_s > now_s
 
         def ready(upload: Upload) -> bool:
             begun = bool(upload.request_id)

@@ -70,7 +70,7 @@ def _shape(shape: Iterable[int], dtype: str, what: str) -> None:
     axes = tuple(shape)
     if not 1 <= len(axes) <= limits.MAX_AXES:
         raise ValueError(f"{what} has {len(axes)} axes, allowed are 1 to {limits.MAX_AXES}")
-    if min(axes) < 1 or max(axes) > _UINT32_MAX:
+    if not all(1 <= length <= _UINT32_MAX for length in axes):
         raise ValueError(f"{what} has an axis without extent: {axes}")
     if dtype not in ITEM_BYTES:
         raise ValueError(f"{what} has dtype {dtype[:40]!r}, which may not cross the wire")
@@ -114,9 +114,12 @@ def _start(event: Start) -> None:
     count = len(event.tensors)
     if not 1 <= count <= limits.MAX_TENSORS:
         raise ValueError(f"Start has {count} tensors, allowed are 1 to {limits.MAX_TENSORS}")
-    for header in event.tensors:
-        _shape(header.shape, header.dtype, "a tensor")
-        _uint64(header.payload_bytes, "a tensor's payload size")
+    for index, header in enumerate(event.tensors):
+        try:
+            _shape(header.shape, header.dtype, "it")
+            _uint64(header.payload_bytes, "its payload size")
+        except ValueError as error:
+            raise ValueError(f"tensor {index}: {error}") from error
     size = event.payload_bytes
     _uint64(size, "Start's payload size")
     if not 0 <= event.upload_offset <= size:
@@ -152,7 +155,10 @@ def _result(event: Result) -> None:
         raise ValueError(f"Result has {count} outputs, allowed are 1 to {limits.MAX_TENSORS}")
     for output in event.outputs:
         _text(output.name, "an output's name", limits.MAX_ID_CHARS)
-        _shape(output.shape, output.dtype, "an output")
+        try:
+            _shape(output.shape, output.dtype, "it")
+        except ValueError as error:
+            raise ValueError(f"output {output.name!r}: {error}") from error
         declared = decoded_bytes(output.shape, output.dtype)
         if declared != len(output.data):
             raise ValueError(f"output {output.name!r} has {len(output.data)} bytes, not {declared}")

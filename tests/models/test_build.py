@@ -47,6 +47,7 @@ def test_another_process_builds_the_same_bundle_for_every_engine(tiny_bundle, tm
     assert json.loads(done.stdout.splitlines()[-1]) == again.digest == tiny_bundle.digest
 
 
+@pytest.mark.slow
 def test_building_again_in_one_process_gives_the_same_bundle(network, tmp_path):
     settings = BuildSettings(engines=("openvino", "onnxruntime"), processors=("vnni",))
     digests = {build_bundle(network, images(4), tmp_path / name, settings).digest for name in ("one", "two")}

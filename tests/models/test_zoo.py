@@ -18,6 +18,8 @@ from suture_models.zoo.settle import settle_batch_norm
 from suture_protocol.errors import CapabilityMissing, UsageError
 
 TRAINED = {"pneumonia_mobilenet_v2"}
+#: Export takes long: loops over time, or many small layers; `suture verify` has them exported all the same.
+LONG = {"lstm12", "densenet121"}
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +92,9 @@ def test_spec_says_what_the_module_takes_and_gives(name: str):
 
 # Torch warns about its own insides: a class that export copies, and the weight list of nn.LSTM.
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning", "ignore:.*_flat_weights.*:UserWarning")
-@pytest.mark.parametrize("name", network_names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in network_names()]
+)
 def test_export_with_a_dynamic_batch_equals_eager(name: str):
     loaded = _loaded(name)
     x = _example(loaded.spec, 2)

@@ -124,7 +124,7 @@ def experiment(
         congestion_control=congestion_control,
         accuracy_budget=_parsed("--accuracy-budget", accuracy_budget, parse_share),
         budget_s=_parsed("--budget", budget, parse_time_s),
-        command=_command(),
+        command=typed(sys.argv[1:]),
         quick=quick,
     )
     with terminated_like_interrupted(), _bar() as (progress, say):
@@ -183,9 +183,16 @@ def _numbers(option: str, words: Sequence[str] | None, parse: Callable[[str], fl
 
 def _bundles(words: Sequence[str], folder: Path, *, tables: bool) -> dict[str, Bundle]:
     """The bundles by network; where two are of one network, the later ones by their directories' names too."""
+    from suture_models.tables import TABLES_ROLE
+
     found: dict[str, Bundle] = {}
     for word in words:
         opened = _bundle(word, folder, tables=tables)
+        if tables and not any(TABLES_ROLE in variant.files for variant in opened.manifest.variants):
+            text = (
+                f"{opened.path} has no codec tables: narrow and trained codes are left out; `suture build` makes them"
+            )
+            stderr_console().print(text, markup=False, soft_wrap=True)
         taken = opened.name in found and found[opened.name].digest != opened.digest
         found[f"{opened.name} ({opened.path.name})" if taken else opened.name] = opened
     return found
@@ -201,10 +208,19 @@ def _bundle(word: str, folder: Path, *, tables: bool) -> Bundle:
     return fitting_bundle(word, folder, tables=tables)
 
 
-def _command() -> str:
-    """What was typed; of absolute paths the last name, since a report travels further than its machine's folders."""
-    words = (word.rstrip("/").rpartition("/")[2] if word.startswith("/") else word for word in sys.argv[1:])
-    return shlex.join(["suture", *words])
+def typed(words: Sequence[str]) -> str:
+    """The command with these arguments, for a report, which travels further than a machine's folders.
+
+    Of paths that lead out of where it was typed the last name stays.
+    """
+    return shlex.join(["suture", *map(_without_folders, words)]).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _without_folders(word: str) -> str:
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    if value.startswith(("/", "~", "..")):
+        value = f".../{Path(value).name}"
+    return f"{option}{equals}{value}"
 
 
 def _parsed(option: str, word: str | None, parse: Callable[[str], float]) -> float | None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from suture.console import stderr_console
 from suture_models.bundle import Bundle, open_bundle
-from suture_models.tables import TABLES_ROLE
 from suture_partitioner.device import ProcessorClass, processor_class
 from suture_protocol.errors import BundleError
 
@@ -30,21 +29,21 @@ def demo_bundle(network: str, folder: Path) -> Bundle:
 
 
 def fitting_bundle(network: str, folder: Path, *, tables: bool = False) -> Bundle:
-    """As `demo_bundle`, with the artefacts of ONNX Runtime too where they can be made, and with codec tables where they
-    are asked for; raises as that.
+    """As `demo_bundle`, with the artefacts of ONNX Runtime too where they can be made; raises as that.
+
+    What has to be built gets codec tables where they are asked for; what is there is left as it is.
     """
-    found = reusable(network, folder, tables=tables)
-    return found or _build(network, folder / network, _experiment_engines(), tables=tables)
+    return reusable(network, folder) or _build(network, folder / network, _experiment_engines(), tables=tables)
 
 
-def reusable(network: str, folder: Path, *, tables: bool = False) -> Bundle | None:
+def reusable(network: str, folder: Path) -> Bundle | None:
     """The bundle of `network` in `folder`, if there is one that fits this machine and these versions."""
     found = _opened(folder / network)
-    return found if found is not None and not unfit(found, tables=tables) else None
+    return found if found is not None and not unfit(found) else None
 
 
-def unfit(bundle: Bundle, *, tables: bool = False) -> str:
-    """Why `bundle` cannot serve here, in words; empty where it can. With `tables` one without codec tables cannot."""
+def unfit(bundle: Bundle) -> str:
+    """Why `bundle` cannot serve here, in words; empty where it can."""
     from suture_edge.engines.registry import choose_variant
 
     for name, built in bundle.manifest.built_with.items():
@@ -58,8 +57,6 @@ def unfit(bundle: Bundle, *, tables: bool = False) -> str:
         for processor in {processor_class(), _BOARDS_CLASS}:
             for precision in ("int8", "f32"):
                 choose_variant(bundle, ENGINE, processor, precision)
-            if tables and TABLES_ROLE not in choose_variant(bundle, ENGINE, processor, "int8").files:
-                return "it has no codec tables"
         for artefact in (bundle.manifest.program, bundle.manifest.weights):
             bundle.file(artefact)
     except BundleError as error:
@@ -81,7 +78,7 @@ def _opened(path: Path) -> Bundle | None:
 
 
 def _build(network: str, path: Path, engines: tuple[str, ...], *, tables: bool = False) -> Bundle:
-    took = "some minutes, with codec tables" if tables else "a minute or so"
+    took = "two minutes or so, with codec tables" if tables else "a minute or so"
     stderr_console().print(f"building {path}, once ({took})", markup=False, soft_wrap=True)
     # torch and NNCF are needed for building only.
     from suture.commands.build import run_head, with_progress
@@ -102,7 +99,7 @@ def _build(network: str, path: Path, engines: tuple[str, ...], *, tables: bool =
         engines=engines,
         processors=processors,
         calibration=chosen.origin,
-        # Half a minute a bundle, and the demo is to be over by then.
+        # Training tables takes half a minute to a minute, and the demo is to be over by then.
         tables=tables,
         run_head=run_head,
     )

@@ -29,6 +29,7 @@ LEAST_CHANGE: Final = 0.02
 #: Circumstances of a run that explain a change.
 _FACTS: Final = (
     "versions",
+    "commit",
     "kernel",
     "machine",
     "congestion_control",

@@ -62,8 +62,9 @@ _DEFINITIONS = (
     "on both sides. Codes cross as they are, so that sizes are exact. The answer's bytes are no part of the bound: "
     "1,000 logits take 3.3 ms at 10 Mbit/s. overhead_vs_profiles_median is the ratio to a bound whose head and tail "
     "are the profiles', measured in a loop without waits: a core that has waited for the link is colder. Measured is "
-    "the median of the samples; how many there are, and their quartiles in ms, stand beside it. Ratio and excess are "
-    "medians over the samples of each one's own, against the bound of its own head and tail.",
+    "the median of the samples; how many there are, and their quartiles in ms, stand beside it. Ratio and excess of "
+    "warm, idle and lossy rows are medians over the samples of each one's own, against the bound of its own head and "
+    "tail: these vary more than what lies between. So they are not the quotient and difference of the row's medians.",
     "Warm, idle, lossy and STAT alike begin with a series at the largest payload that fills the line for ten round "
     "trips: only then does TCP know the line's rate, which short requests alone do not show it.",
     f"Idle: {IDLE_S:g} s of silence before each image; the worst payload counts. Lossy: {format_share(LOSS)} of "
@@ -142,7 +143,8 @@ def _summary(results: Results) -> str:
             f"Warm, a result took {made['overhead_ratio_median']:.3f} times the physical bound at the median of "
             f"{made['overhead_cells']:.0f} payloads and links, {made['overhead_ratio_p95']:.3f} at the 95th percentile;"
             f" {made['overhead_cells_beyond']:.0f} were beyond {1 + OVER_SHARE:g} times it and {OVER_S * 1e3:g} ms, "
-            f"{made['overhead_cells_10kb_beyond']:.0f} of them with {format_size(SIZES_BYTES[0])} or more. "
+            f"{made['overhead_cells_10kb_beyond']:.0f} of the {made['overhead_cells_10kb']:.0f} with "
+            f"{format_size(SIZES_BYTES[0])} or more. "
         )
     if "overhead_idle_ratio" in made:
         text += f"After {IDLE_S:g} s of silence: {made['overhead_idle_ratio']:.3f} times at worst. "

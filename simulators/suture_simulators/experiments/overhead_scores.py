@@ -154,15 +154,15 @@ def figures(results: Results) -> dict[str, float]:
     found: dict[str, float] = {}
     if warm := cells(results, "warm"):
         ratios = [cell.ratio for cell in warm]
+        sized = [cell for cell in warm if cell.payload_bytes >= SIZES_BYTES[0]]
         found |= {
             "overhead_ratio_median": statistics.median(ratios),
             "overhead_ratio_p95": float(np.percentile(ratios, 95)),
             "overhead_vs_profiles_median": statistics.median(c.measured_s / c.profiled_bound_s for c in warm),
             "overhead_cells": float(len(warm)),
             "overhead_cells_beyond": float(sum(not cell.within for cell in warm)),
-            "overhead_cells_10kb_beyond": float(
-                sum(not cell.within for cell in warm if cell.payload_bytes >= SIZES_BYTES[0])
-            ),
+            "overhead_cells_10kb": float(len(sized)),
+            "overhead_cells_10kb_beyond": float(sum(not cell.within for cell in sized)),
         }
     if idle := cells(results, "idle"):
         found["overhead_idle_ratio"] = max(cell.ratio for cell in idle)

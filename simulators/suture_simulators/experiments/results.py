@@ -99,7 +99,6 @@ def circumstances(settings: Settings, bundles: Mapping[str, Bundle]) -> dict[str
         "machine": dict(device_fingerprint()),
         "kernel": f"{platform.system()} {platform.release()}",
         "versions": _versions(),
-        "commit": _commit(),
         "command": settings.command,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
@@ -127,8 +126,8 @@ def _known(store: Store) -> dict[str, Any]:
     }
 
 
-def _commit() -> str:
-    """What git calls the source that runs, with `-dirty` where it was changed; empty where git does not know it."""
+def commit() -> str:
+    """What git calls the source that runs, with `-dirty` where tracked files changed; empty where it knows none."""
     here = Path(__file__)
     said = ""
     # Asked of the file first: a package installed into another project's folder is none of that project's source.

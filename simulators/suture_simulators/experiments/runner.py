@@ -20,7 +20,7 @@ from suture_simulators.experiments.alone import measure_alone
 from suture_simulators.experiments.bench import Bench
 from suture_simulators.experiments.clock import Clock, Progress, duration
 from suture_simulators.experiments.kinds import LinkedExperiment, LocalExperiment
-from suture_simulators.experiments.results import circumstances, collect, to_json
+from suture_simulators.experiments.results import circumstances, collect, commit, to_json
 from suture_simulators.experiments.store import Store
 from suture_simulators.experiments.types import (
     Experiment,
@@ -72,7 +72,7 @@ def run_experiment(
             say(f"{len(points) - len(todo)} of {len(points)} points are measured already; going on with the others")
         try:
             if todo:
-                store.note(circumstances(settings, bundles))
+                store.note(circumstances(settings, bundles) | {"commit": _commits(store)})
                 if isinstance(experiment, LocalExperiment):
                     measure_alone(experiment, settings, bundles, store, points, progress, say)
                 elif isinstance(experiment, LinkedExperiment):
@@ -84,6 +84,13 @@ def run_experiment(
             results = collect(experiment.name, store, points)
             store.write_results(to_json(experiment, results))
     return results
+
+
+def _commits(store: Store) -> str:
+    """Of all sittings, as far as they are known: points of an interrupted run stay."""
+    before = (store.facts.get("commit") or "unknown").split(", ") if store.records else []
+    now = commit()
+    return ", ".join(dict.fromkeys([*before, now or "unknown"])) if before or now else ""
 
 
 def configuration(settings: Settings, bundles: Mapping[str, Bundle], points: Sequence[Point]) -> dict[str, Any]:

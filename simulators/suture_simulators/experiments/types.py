@@ -176,7 +176,7 @@ class Settings:
         accuracy_budget: Admits narrowed codes, as `Constraints.accuracy_budget` does; None admits none.
         budget_s: No point is begun after so many seconds; None goes on to the end. The same command goes on later.
         congestion_control: TCP's at both ends; None takes cubic, or the system's where that is not allowed.
-        command: What to type for such a run, for its report; empty where it came from elsewhere.
+        command: What was typed, for the report, without folders of this machine; empty where nothing was.
     """
 
     experiment: str

@@ -78,10 +78,11 @@ def test_each_sample_is_set_against_the_bound_of_its_own_sides() -> None:
     assert cell.within
 
 
-def test_payloads_below_those_asked_for_are_counted_apart() -> None:
+def test_payloads_of_ten_kilobytes_and_more_are_counted_apart() -> None:
     where = point(RATE_BPS, rtt_s=0.04, scenario="warm")
     made = figures(results({where: [single(where, f"cut {n}", 1.0, payload=9_999 + n) for n in (0, 1)]}))
-    assert (made["overhead_cells"], made["overhead_cells_beyond"], made["overhead_cells_10kb_beyond"]) == (2, 2, 1)
+    assert (made["overhead_cells"], made["overhead_cells_beyond"]) == (2, 2)
+    assert (made["overhead_cells_10kb"], made["overhead_cells_10kb_beyond"]) == (1, 1)
 
 
 def test_idle_counts_by_its_worst_and_lossy_by_its_median() -> None:
@@ -144,6 +145,7 @@ def test_a_small_run(command: Command, pneumonia_bundle: Bundle, tmp_path: Path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(command.cache))
         patch.setattr("suture_simulators.experiments.overhead.SLICES", 6)
+        patch.setattr("suture_simulators.experiments.overhead.IDLE_S", 1.0)
         bundles = {pneumonia_bundle.name: pneumonia_bundle}
         found = run_experiment(Overhead(), settings, bundles, lambda *_: None, lambda _: None)
     assert [record.point.scenario for record in found.records] == ["warm", "idle", "stat", "lossy", "series"]
